@@ -1,0 +1,24 @@
+/*  http.h - /metrics, /healthz, /readyz and /api/status, on a thread of its own (libmicrohttpd)
+
+    Reads the figures that the actors keep and never talks to an actor, so a scrape costs the way of
+    a push nothing. Limits on connections and on time keep a hanging request from costing anybody. */
+
+#ifndef SEQPUSH_HTTP_H
+#define SEQPUSH_HTTP_H
+
+#include "stats.h"
+
+typedef struct http http_t;
+
+//  Starts to serve on `bind` (address:port, [v6]:port; port 0: any free one). `stats` is borrowed
+//  and must outlive the server. Returns NULL with errno set, and `*error` to a sentence that the
+//  caller frees, if the address is not valid or cannot be bound. Main thread.
+http_t *http_new(const char *bind, const broker_stats_t *stats, char **error);
+
+//  The address that is served, port resolved, as address:port. Owned by the server.
+const char *http_address(const http_t *self);
+
+//  Stops serving; waits for requests that are being answered. Takes NULL.
+void http_destroy(http_t **self_p);
+
+#endif

@@ -1,0 +1,22 @@
+/*  log.h - one line a message to standard error, as text or as JSON
+
+    A line is written with one write, so lines of different threads do not mix. Modules return what
+    went wrong; main and the actors log it. Any thread may log.                                   */
+
+#ifndef SEQPUSH_LOG_H
+#define SEQPUSH_LOG_H
+
+#include <stdbool.h>
+
+typedef enum { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG } log_level_t;
+
+//  Sets level ("error", "warning", "info", "debug") and format ("text", "json") for the process.
+//  Returns false and changes nothing if a name is not known. Before the first thread starts.
+bool log_setup(const char *level, const char *format);
+
+void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif
