@@ -73,7 +73,8 @@ typedef struct {
 //  Loads and checks a configuration. `file` may be NULL: then the defaults hold. `sets` are the
 //  `path=value` arguments of --set, in order; a repeated one on a key that may repeat makes the
 //  list. On failure returns NULL and sets `*error` to one line that names file, line, key and what
-//  was expected; the caller frees it. On success the caller owns the result.
+//  was expected, NULL if there is no memory for it; the caller frees it. On success the caller owns
+//  the result.
 config_t *config_load(const char *file, char *const *sets, size_t set_count, char **error);
 
 //  Frees a configuration and sets the pointer to NULL. Takes NULL.

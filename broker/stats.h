@@ -4,12 +4,15 @@
     lock: relaxed loads and stores of whole words, so that adding to a counter is a plain add.
 
     A histogram has four buckets an octave (log-linear, as in HdrHistogram with two significant
-    bits): the value of a quantile is at most 19 % too large. No C library for histograms is in
-    Debian 12; the bucket index takes one instruction to count leading zeros.                     */
+    bits): the value of a quantile is less than 25 % too large. No C library for histograms is in
+    Debian 12; the bucket index takes one instruction to count leading zeros.
+
+    What different threads write lies in different cache lines.                                   */
 
 #ifndef SEQPUSH_STATS_H
 #define SEQPUSH_STATS_H
 
+#include "outcome.h"
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -35,10 +38,9 @@ static inline uint64_t stats_get(const stats_t *self)
     return atomic_load_explicit((stats_t *)self, memory_order_relaxed);
 }
 
-//  Octaves 0 to 39: up to 2^40 (18 minutes in nanoseconds, or 10^12 messages). What is larger is
-//  counted in the last bucket.
-#define HISTOGRAM_OCTAVES 40
-#define HISTOGRAM_BUCKETS (HISTOGRAM_OCTAVES * 4)
+//  Values 0 to 7, and octaves 3 to 40: up to 2^41 (36 minutes in nanoseconds, or 10^12 messages).
+//  What is larger is counted in the last bucket.
+#define HISTOGRAM_BUCKETS (8 + 38 * 4)
 
 typedef struct {
     stats_t buckets[HISTOGRAM_BUCKETS];
@@ -55,17 +57,21 @@ static inline size_t histogram_bucket(uint64_t value)
     return bucket < HISTOGRAM_BUCKETS ? bucket : HISTOGRAM_BUCKETS - 1;
 }
 
-//  Counts `n` events of `value` (nanoseconds, or messages). Owner only.
+//  Counts `n` events of `value` (nanoseconds, or messages). Owner only. The sum follows the bucket
+//  by a release store (a plain one on x86), so a reader's sum never has an event that its buckets
+//  lack.
 static inline void histogram_add(histogram_t *self, uint64_t value, uint64_t n)
 {
     stats_add(&self->buckets[histogram_bucket(value)], n);
-    stats_add(&self->sum, value * n);
+    uint64_t sum = atomic_load_explicit(&self->sum, memory_order_relaxed) + value * n;
+    atomic_store_explicit(&self->sum, sum, memory_order_release);
 }
 
-//  Greatest value that falls into a bucket.
+//  Greatest value that falls into a bucket; the last one has what is larger, too.
 uint64_t histogram_upper(size_t bucket);
 
-//  Adds what `from` has to `to`, which belongs to the caller. Any thread.
+//  Adds what `from` has to `to`, which belongs to the caller. Any thread. Merging into a zeroed one
+//  makes a copy whose figures do not change under the reader's hands.
 void histogram_merge(histogram_t *to, const histogram_t *from);
 
 //  Events counted. Any thread.
@@ -77,7 +83,8 @@ uint64_t histogram_quantile(const histogram_t *self, double q);
 
 //  ---- what each actor counts --------------------------------------------------------------------
 
-#define STATS_OUTCOMES 12
+//  Bytes of a cache line.
+#define STATS_LINE 64
 
 //  Why a request was answered with an Error, in the order of the codes of the wire.
 typedef enum {
@@ -100,88 +107,93 @@ const char *error_code_name(error_code_t code);
 const char *outcome_name(unsigned outcome);
 
 typedef struct {
-    stats_t requests;                    //  frames taken from the ROUTER
+    stats_t requests; //  frames taken from the ROUTER
     stats_t request_bytes;
-    stats_t errors[ERROR_CODES];         //  Errors sent, by code
-    stats_t replies;                     //  frames given to the ROUTER
+    stats_t errors[ERROR_CODES]; //  Errors sent, by code
+    stats_t replies; //  frames given to the ROUTER
     stats_t replies_dropped_unreachable; //  the peer is gone
-    stats_t replies_dropped_full;        //  the peer does not read
-    stats_t peers;                       //  gauge: peers heard of lately
-    stats_t publishers;                  //  gauge: those that pushed lately
-    histogram_t reply_wait;              //  ns, pipe from the orderer
+    stats_t replies_dropped_full; //  the peer does not read
+    stats_t peers; //  gauge: peers heard of lately
+    stats_t publishers; //  gauge: those that pushed lately
+    histogram_t reply_wait; //  ns, pipe from the orderer
 } front_stats_t;
 
 typedef struct {
-    stats_t outcomes[STATS_OUTCOMES];  //  pushes decided, by outcome
-    stats_t unreceived;                //  accepted, no receiver attached
-    stats_t clients;                   //  gauge: clients with state
-    stats_t clients_evicted;           //  state dropped for max_clients or idleness
-    stats_t receivers;                 //  gauge: attached receivers and routes
-    stats_t held_messages;             //  gauge: accepted, not yet released
-    stats_t held_bytes;                //  gauge
-    stats_t retained_messages;         //  gauge: released, not yet acknowledged
-    stats_t retained_bytes;            //  gauge
-    stats_t unacked_messages;          //  gauge: of these, handed to a worker in this generation
-    stats_t oldest_unacked;            //  gauge: ns since the oldest unacknowledged hand-over
-    stats_t gaps_open;                 //  gauge: clients with a hole at the head of the line
-    stats_t gaps_filled;               //  holes that a late push closed
-    stats_t gaps_skipped;              //  holes given up by a Skip
-    stats_t gaps_reset;                //  holes given up by a Reset
-    stats_t gaps_alarmed;              //  holes open for longer than ordering/gap_alarm
-    stats_t gap_notices;               //  announced gaps, as entries of deliveries
-    stats_t pushes_given_up;           //  accepted pushes that were given up and announced
-    stats_t released;                  //  pushes released by the policy
-    stats_t acked;                     //  pushes acknowledged by receivers
-    stats_t taken;                     //  pushes taken by ZeroMQ for ACK_NONE receivers and routes
-    stats_t redelivered;               //  pushes handed to a worker again
-    stats_t go_backs[3];               //  by reason: missing, timeout, generation
-    stats_t acks_stale;                //  acks of another generation
-    stats_t acks_beyond;               //  positions acknowledged that were never sent
-    stats_t acks_unknown;              //  acks of an unknown receiver or of another's client
-    stats_t attaches;                  //  Attach requests granted
-    stats_t takeovers;                 //  clients or endpoints taken over by another receiver
+    stats_t outcomes[OUTCOMES]; //  pushes decided, by outcome
+    stats_t unreceived; //  accepted, no receiver attached
+    stats_t clients; //  gauge: clients with state
+    stats_t clients_evicted; //  state dropped for max_clients or idleness
+    stats_t receivers; //  gauge: attached receivers and routes
+    stats_t held_messages; //  gauge: accepted, not yet released
+    stats_t held_bytes; //  gauge
+    stats_t retained_messages; //  gauge: released, not yet acknowledged
+    stats_t retained_bytes; //  gauge
+    stats_t unacked_messages; //  gauge: of these, handed to a worker in this generation
+    stats_t oldest_unacked; //  gauge: ns since the oldest unacknowledged hand-over
+    stats_t gaps_open; //  gauge: clients with a hole at the head of the line
+    stats_t gaps_filled; //  holes that a late push closed
+    stats_t gaps_skipped; //  holes given up by a Skip
+    stats_t gaps_reset; //  holes given up by a Reset
+    stats_t gaps_alarmed; //  holes open for longer than ordering/gap_alarm
+    stats_t gap_notices; //  announced gaps, as entries of deliveries
+    stats_t pushes_given_up; //  accepted pushes that were given up and announced
+    stats_t released; //  pushes released by the policy
+    stats_t acked; //  pushes acknowledged by receivers
+    stats_t taken; //  pushes taken by ZeroMQ for ACK_NONE receivers and routes
+    stats_t redelivered; //  pushes handed to a worker again
+    stats_t go_backs[3]; //  by reason: missing, timeout, generation
+    stats_t acks_stale; //  acks of another generation
+    stats_t acks_beyond; //  positions acknowledged that were never sent
+    stats_t acks_unknown; //  acks of an unknown receiver or of another's client
+    stats_t attaches; //  Attach requests granted
+    stats_t takeovers; //  clients or endpoints taken over by another receiver
     stats_t receivers_timed_out;
-    histogram_t enqueue;               //  ns: front receive to outcome decided
-    histogram_t ordering_wait;         //  ns: accepted to released
-    histogram_t delivery;              //  ns: first send to the receiver's ack
-    histogram_t queue_length;          //  messages kept for the client, sampled at each enqueue
-    histogram_t request_wait;          //  ns, pipe from the front
-    histogram_t report_wait;           //  ns, pipes from the workers
+    histogram_t enqueue; //  ns: front receive to outcome decided
+    histogram_t ordering_wait; //  ns: accepted to released
+    histogram_t delivery; //  ns: first send to the receiver's ack
+    histogram_t queue_length; //  messages kept for the client, sampled at each enqueue
+    histogram_t request_wait; //  ns, pipe from the front
+    histogram_t report_wait; //  ns, pipes from the workers
 } orderer_stats_t;
 
 typedef struct {
-    stats_t sends;            //  Delivery frames that ZeroMQ took
-    stats_t sent_messages;    //  pushes, notices and markers in them
+    stats_t sends; //  Delivery frames that ZeroMQ took
+    stats_t sent_messages; //  pushes, notices and markers in them
     stats_t sent_bytes;
-    stats_t would_block;      //  sends put off: the endpoint would block
-    stats_t failed;           //  sends that failed for another reason
-    stats_t discarded;        //  messages returned unsent: their endpoint was closed
+    stats_t would_block; //  sends put off: the endpoint would block
+    stats_t failed; //  sends that failed for another reason
+    stats_t discarded; //  messages returned unsent: their endpoint was closed
     stats_t backlog_messages; //  gauge: taken from the pipe, not yet sent
-    stats_t endpoints;        //  gauge: PUSH sockets
+    stats_t endpoints; //  gauge: PUSH sockets
     stats_t endpoints_blocked; //  gauge
-    histogram_t send;         //  ns: the socket call
-    histogram_t batch_wait;   //  ns, pipe from the orderer
+    histogram_t send; //  ns: the socket call
+    histogram_t batch_wait; //  ns, pipe from the orderer
+
+    //  Gauge: handed to this worker and not yet acknowledged. Written by the orderer.
+    _Alignas(STATS_LINE) stats_t inflight_messages;
 } worker_stats_t;
 
 //  All figures of a broker. The workers' are appended as workers are added and stay until the end.
 #define STATS_WORKERS_MAX 256
 
 typedef struct {
-    front_stats_t front;
-    orderer_stats_t orderer;
-    _Atomic(worker_stats_t *) workers[STATS_WORKERS_MAX];
+    _Alignas(STATS_LINE) front_stats_t front;
+    _Alignas(STATS_LINE) orderer_stats_t orderer;
+    _Alignas(STATS_LINE) _Atomic(worker_stats_t *) workers[STATS_WORKERS_MAX];
     stats_t worker_count; //  gauge: workers that run
     uint64_t instance;
     int64_t started; //  monotonic ns
-    _Atomic int ready;   //  1 while the broker serves
+    _Atomic int ready; //  1 while the broker serves
 } broker_stats_t;
 
+//  All figures 0, no workers, not ready. NULL: no memory.
 broker_stats_t *stats_new(uint64_t instance, int64_t started);
 
 //  Only after every thread that reads or writes them has ended.
 void stats_destroy(broker_stats_t **self_p);
 
-//  Worker k's figures, made at the first call. Main or orderer thread.
+//  Worker k's figures, made at the first call; k < STATS_WORKERS_MAX. NULL: no memory. One thread
+//  at a time, main or orderer.
 worker_stats_t *stats_worker(broker_stats_t *self, unsigned k);
 
 #endif

@@ -1,0 +1,309 @@
+//  broker.c - makes the pipes and the actors of one broker; see broker.h
+
+#include "broker.h"
+#include "front.h"
+#include "http.h"
+#include "log.h"
+#include "orderer.h"
+#include "worker.h"
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+//  In units of request weight: one a request, and one for every 4 KiB of it. What is beyond waits
+//  in the ROUTER; a longer pipe would only make the wait of those in it longer.
+#define FRONT_PIPE_CAPACITY 512
+#define WORKER_PIPE_CAPACITY 1024 //  dispatches
+
+//  Descriptors that are not for receivers, and what a receiver takes: a PUSH socket has an eventfd
+//  and a connection, and the receiver's own connection to the front is a third.
+#define DESCRIPTORS_RESERVED 256
+#define DESCRIPTORS_A_RECEIVER 4
+
+typedef struct {
+    pipe_t *near; //  the orderer's end
+    pipe_t *far; //  the worker's
+    worker_t *worker;
+    zactor_t *actor;
+} worker_slot_t;
+
+struct broker {
+    const config_t *config;
+    broker_stats_t *stats;
+    pipe_t *front_near, *front_far; //  the front's end, the orderer's
+    pipe_t **worker_pipes; //  the orderer's ends
+    worker_slot_t *workers;
+    unsigned worker_count;
+    core_route_t *routes;
+    orderer_t *orderer;
+    front_t *front;
+    http_t *http;
+    zactor_t *orderer_actor, *front_actor;
+    uint8_t key[REQUEST_KEY_SIZE];
+    uint64_t instance;
+    uint32_t max_receivers;
+};
+
+//  ---- limits of the process ---------------------------------------------------------------------
+
+static void s_raise_limits(broker_t *self)
+{
+    struct rlimit limit;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    getrlimit(RLIMIT_NOFILE, &limit);
+    rlim_t files = limit.rlim_cur < 1000000 ? limit.rlim_cur : 1000000;
+    self->max_receivers = files > 2 * DESCRIPTORS_RESERVED
+                              ? (uint32_t)(files - DESCRIPTORS_RESERVED) / DESCRIPTORS_A_RECEIVER
+                              : DESCRIPTORS_RESERVED / DESCRIPTORS_A_RECEIVER;
+    zsys_set_max_sockets(self->max_receivers + 1024);
+    log_info("%lu file descriptors, so at most %u receivers", (unsigned long)files,
+             self->max_receivers);
+}
+
+//  Microseconds since 1970: greater in every later run.
+static uint64_t s_wall_clock(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+//  ---- starting ----------------------------------------------------------------------------------
+
+static bool s_start_worker(broker_t *self, unsigned k)
+{
+    worker_slot_t *slot = &self->workers[k];
+    if (pipe_new(&slot->near, &slot->far, WORKER_PIPE_CAPACITY) < 0)
+        return false;
+    self->worker_pipes[k] = slot->near;
+    worker_settings_t settings = {.number = k,
+                                  .batch_max = self->config->workers.batch_max,
+                                  .batch_bytes = self->config->workers.batch_bytes,
+                                  .orderer = slot->far,
+                                  .stats = stats_worker(self->stats, k)};
+    slot->worker = settings.stats ? worker_new(&settings) : NULL;
+    slot->actor = slot->worker ? zactor_new(worker_run, slot->worker) : NULL;
+    return slot->actor != NULL;
+}
+
+static bool s_start_workers(broker_t *self)
+{
+    self->worker_count = self->config->workers.count;
+    self->workers = calloc(self->worker_count, sizeof *self->workers);
+    self->worker_pipes = calloc(self->worker_count, sizeof *self->worker_pipes);
+    if (!self->workers || !self->worker_pipes)
+        return false;
+    for (unsigned k = 0; k < self->worker_count; k++)
+        if (!s_start_worker(self, k))
+            return false;
+    stats_set(&self->stats->worker_count, self->worker_count);
+    return true;
+}
+
+static core_settings_t s_core_settings(const broker_t *self)
+{
+    const config_t *config = self->config;
+    uint64_t on_their_way = (uint64_t)config->workers.send_hwm * config->workers.batch_bytes;
+    uint64_t largest = 4 * (uint64_t)config->front.max_payload;
+    core_settings_t settings = {
+        .policy = policy_named(config->ordering.policy),
+        .window = config->ordering.window,
+        .first_seq = config->ordering.first_seq,
+        .gap_alarm = config->ordering.gap_alarm * 1000000LL,
+        .max_clients = config->ordering.max_clients,
+        .client_idle_timeout = config->ordering.client_idle_timeout * 1000000LL,
+        .memory_max = config->ordering.memory_max,
+        .max_unacked = config->delivery.max_unacked,
+        .max_unacked_bytes = on_their_way > largest ? on_their_way : largest,
+        .backlog = config->delivery.backlog,
+        .backlog_bytes = config->delivery.backlog_bytes,
+        .receiver_timeout = config->delivery.receiver_timeout * 1000000LL,
+        .max_receivers = self->max_receivers,
+        .routes = self->routes,
+        .route_count = config->delivery.route_count,
+        //  From the wall clock, so that a later run never uses a number again.
+        .first_generation = self->instance,
+    };
+    memcpy(settings.key, self->key, sizeof self->key);
+    return settings;
+}
+
+static bool s_list_routes(broker_t *self)
+{
+    size_t count = self->config->delivery.route_count;
+    self->routes = calloc(count ? count : 1, sizeof *self->routes);
+    if (!self->routes)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        self->routes[i].match = self->config->delivery.routes[i].match;
+        self->routes[i].endpoint = self->config->delivery.routes[i].endpoint;
+    }
+    return true;
+}
+
+static bool s_start_orderer(broker_t *self)
+{
+    if (!s_list_routes(self) ||
+        pipe_new(&self->front_near, &self->front_far, FRONT_PIPE_CAPACITY) < 0)
+        return false;
+    const config_list_t *allow = &self->config->delivery.allow_endpoint;
+    orderer_settings_t settings = {.core = s_core_settings(self),
+                                   .instance = self->instance,
+                                   .batch_max = self->config->workers.batch_max,
+                                   .batch_bytes = self->config->workers.batch_bytes,
+                                   .send_hwm = self->config->workers.send_hwm,
+                                   .allow_endpoint = (const char *const *)allow->items,
+                                   .allow_count = allow->count,
+                                   .front = self->front_far,
+                                   .workers = self->worker_pipes,
+                                   .worker_count = self->worker_count,
+                                   .stats = self->stats};
+    self->orderer = orderer_new(&settings);
+    self->orderer_actor = self->orderer ? zactor_new(orderer_run, self->orderer) : NULL;
+    return self->orderer_actor != NULL;
+}
+
+static bool s_start_front(broker_t *self, char **error)
+{
+    const config_t *config = self->config;
+    front_settings_t settings = {.bind = (const char *const *)config->front.bind.items,
+                                 .bind_count = config->front.bind.count,
+                                 .limits = {.max_payload = config->front.max_payload,
+                                            .max_pushes = config->front.publisher_credit},
+                                 .publisher_credit = config->front.publisher_credit,
+                                 .instance = self->instance,
+                                 .orderer = self->front_near,
+                                 .stats = &self->stats->front};
+    memcpy(settings.limits.key, self->key, sizeof self->key);
+    self->front = front_new(&settings, error);
+    self->front_actor = self->front ? zactor_new(front_run, self->front) : NULL;
+    return self->front_actor != NULL;
+}
+
+static bool s_start_http(broker_t *self, char **error)
+{
+    if (!*self->config->http.bind)
+        return true;
+    self->http = http_new(self->config->http.bind, self->stats, error);
+    return self->http != NULL;
+}
+
+broker_t *broker_new(const config_t *config, char **error)
+{
+    *error = NULL;
+    broker_t *self = calloc(1, sizeof *self);
+    if (!self)
+        return NULL;
+    self->config = config;
+    self->instance = s_wall_clock();
+    randombytes_buf(self->key, sizeof self->key);
+    s_raise_limits(self);
+    self->stats = stats_new(self->instance, pipe_clock());
+    if (self->stats && s_start_workers(self) && s_start_orderer(self) &&
+        s_start_front(self, error) && s_start_http(self, error)) {
+        atomic_store(&self->stats->ready, 1);
+        return self;
+    }
+    if (!*error)
+        *error = strdup("no memory, or no more sockets");
+    broker_destroy(&self);
+    return NULL;
+}
+
+const char *broker_endpoints(const broker_t *self)
+{
+    return front_endpoints(self->front);
+}
+
+const char *broker_http(const broker_t *self)
+{
+    return self->http ? http_address(self->http) : "off";
+}
+
+//  ---- stopping ----------------------------------------------------------------------------------
+
+void broker_drain(broker_t *self)
+{
+    atomic_store(&self->stats->ready, 0);
+    zstr_send(self->orderer_actor, "DRAIN");
+}
+
+bool broker_drained(broker_t *self)
+{
+    char *message = zstr_recv_nowait(self->orderer_actor);
+    bool drained = message && strcmp(message, "DRAINED") == 0;
+    zstr_free(&message);
+    return drained;
+}
+
+void *broker_socket(const broker_t *self)
+{
+    return zsock_resolve(self->orderer_actor);
+}
+
+//  Nothing runs any more: what is in the pipes goes back to whom it belongs.
+static void s_empty_front_pipe(broker_t *self)
+{
+    pipe_t *ends[] = {self->front_near, self->front_far};
+    for (int i = 0; i < 2; i++) {
+        pipe_item_t *item = ends[i] ? pipe_empty(ends[i]) : NULL;
+        while (item) {
+            request_t *request = (request_t *)item;
+            item = item->next;
+            request_destroy(&request);
+        }
+    }
+}
+
+static void s_empty_worker_pipes(broker_t *self)
+{
+    for (unsigned k = 0; self->orderer && k < self->worker_count; k++) {
+        orderer_take_back(self->orderer, pipe_empty(self->workers[k].near));
+        orderer_take_back(self->orderer, pipe_empty(self->workers[k].far));
+    }
+}
+
+static void s_stop_actors(broker_t *self)
+{
+    zactor_destroy(&self->front_actor);
+    zactor_destroy(&self->orderer_actor);
+    for (unsigned k = 0; self->workers && k < self->worker_count; k++)
+        zactor_destroy(&self->workers[k].actor);
+}
+
+static void s_destroy_workers(broker_t *self)
+{
+    for (unsigned k = 0; self->workers && k < self->worker_count; k++) {
+        worker_destroy(&self->workers[k].worker);
+        pipe_destroy(&self->workers[k].near);
+        pipe_destroy(&self->workers[k].far);
+    }
+    free(self->workers);
+    free(self->worker_pipes);
+}
+
+uint64_t broker_destroy(broker_t **self_p)
+{
+    broker_t *self = *self_p;
+    if (!self)
+        return 0;
+    http_destroy(&self->http);
+    s_stop_actors(self);
+    s_empty_front_pipe(self);
+    s_empty_worker_pipes(self);
+    uint64_t kept = self->orderer ? orderer_kept(self->orderer) : 0;
+    orderer_destroy(&self->orderer);
+    front_destroy(&self->front);
+    s_destroy_workers(self);
+    pipe_destroy(&self->front_near);
+    pipe_destroy(&self->front_far);
+    stats_destroy(&self->stats);
+    free(self->routes);
+    free(self);
+    *self_p = NULL;
+    return kept;
+}

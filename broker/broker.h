@@ -1,0 +1,33 @@
+/*  broker.h - makes the pipes and the actors of one broker, and takes them down again
+
+    Started downstream first: workers, orderer, front, http; stopped upstream first. Main thread. */
+
+#ifndef SEQPUSH_BROKER_H
+#define SEQPUSH_BROKER_H
+
+#include "config.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct broker broker_t;
+
+//  Starts a broker; it serves when this returns. The configuration is borrowed until
+//  broker_destroy. On failure returns NULL and sets `*error` to a sentence that the caller frees.
+broker_t *broker_new(const config_t *config, char **error);
+
+//  The front's endpoints, separated by commas, and the address of http ("off": none), as they were
+//  bound. Owned by the broker.
+const char *broker_endpoints(const broker_t *self);
+const char *broker_http(const broker_t *self);
+
+//  From now on new pushes are refused. broker_drained says when all that was released to receivers
+//  which are there is acknowledged; broker_socket becomes readable then.
+void broker_drain(broker_t *self);
+bool broker_drained(broker_t *self);
+void *broker_socket(const broker_t *self);
+
+//  Stops all actors and frees the broker. Returns the number of accepted pushes that were kept and
+//  are lost with it. Takes NULL.
+uint64_t broker_destroy(broker_t **self_p);
+
+#endif

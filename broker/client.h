@@ -1,0 +1,119 @@
+/*  client.h - one client: its stream from the next expected seq down to the last acknowledged one
+
+         acked            sent                    next_seq                  window's end
+           |  retained: handed | retained: waiting |  window: held and holes  |
+    -------+-------------------+-------------------+--------------------------+-----> seq
+
+    Only the orderer's thread touches it, through the core. Times are ticks (see below). */
+
+#ifndef SEQPUSH_CLIENT_H
+#define SEQPUSH_CLIENT_H
+
+#include "policy.h"
+#include "push.h"
+#include "retained.h"
+#include "timer.h"
+#include "window.h"
+
+//  A tick is 2^14 ns (16 us); 32 bits of them go round in 19 hours, which is only for durations.
+#define TICK_SHIFT 14
+
+static inline uint32_t tick_of(int64_t now)
+{
+    return (uint32_t)(now >> TICK_SHIFT);
+}
+
+//  Bytes that a kept push is counted as, beside its encoded size: its place and its share of a
+//  frame.
+#define CLIENT_PUSH_COST 64
+
+//  The last gaps that were given up, so that a push that comes too late is told STALE.
+#define CLIENT_GAPS 16
+
+typedef struct {
+    struct {
+        uint64_t from;
+        uint64_t to;
+    } ranges[CLIENT_GAPS];
+    uint32_t count; //  of all time; the ring has the last CLIENT_GAPS
+} client_gaps_t;
+
+typedef enum { NUMBERED_BY_NOBODY, NUMBERED_BY_PUBLISHERS, NUMBERED_BY_BROKER } numbering_t;
+
+typedef struct client {
+    policy_view_t view;
+    uint64_t epoch; //  of next_seq
+    position_t acked; //  before the first retained entry
+    window_t window;
+    retained_t retained;
+    const policy_t *policy;
+    client_gaps_t *gaps; //  NULL: none yet
+    uint64_t hash;
+
+    struct receiver *receiver; //  that it is delivered to; never NULL
+    struct client *previous, *next; //  the receiver's clients
+    struct client *ready_next; //  the receiver's clients that have something to send
+    struct client *older, *newer; //  all clients, by `listed`
+    timer_entry_t timer; //  the policy's next call, or the gap alarm
+    uint32_t listed; //  `active` when it was put there
+    uint32_t active; //  ms of the last activity, of 2^20 ns
+    uint32_t kept_bytes; //  held and retained
+    uint32_t session; //  grows when the client starts to be sent anew
+    uint32_t out; //  entries with workers whose report counts as the ack
+    uint32_t refused_in; //  batch in which a numberless push was refused
+    uint32_t retry_at; //  ms, when the last refusal said to come again
+    uint8_t retry_shift; //  how often that was doubled
+    uint8_t refused_outcome; //  outcome_t of that numberless push
+    uint8_t numbering; //  numbering_t, in this epoch
+    bool attached_by_name;
+    bool ready; //  in the receiver's ready queue
+    bool marker_due; //  the next entry to be sent is a marker
+    bool was_acked; //  something was acknowledged in this instance
+    bool alarmed; //  the present hole was reported
+    uint8_t id_size;
+    uint8_t id[]; //  then the policy's record
+} client_t;
+
+//  Makes a client that expects `first_seq` in epoch 0. NULL: no memory.
+client_t *client_new(const void *id, size_t id_size, uint64_t hash, const policy_t *policy,
+                     uint32_t window, uint64_t first_seq);
+
+//  Frees the client and what it keeps. It must be in no list any more.
+void client_destroy(client_t **self_p);
+
+//  Where the policy's record starts in the memory of a client, aligned for anything.
+static inline size_t client_state_offset(size_t id_size)
+{
+    return (offsetof(client_t, id) + id_size + 15) & ~(size_t)15;
+}
+
+static inline void *client_state(client_t *self)
+{
+    return (uint8_t *)self + client_state_offset(self->id_size);
+}
+
+//  Pushes and notices kept, held or released.
+static inline uint32_t client_kept(const client_t *self)
+{
+    return self->window.held + self->retained.count;
+}
+
+//  Where the stream stands when all that was released is delivered.
+static inline position_t client_released(const client_t *self)
+{
+    return (position_t){self->epoch, self->view.next_seq - 1};
+}
+
+//  True if nothing would be lost with the client but its position.
+static inline bool client_is_idle(const client_t *self)
+{
+    return client_kept(self) == 0 && self->out == 0;
+}
+
+//  Remembers that the seqs from..to of the present epoch were given up.
+void client_note_gap(client_t *self, uint64_t from, uint64_t to);
+
+//  True if `seq`, below next_seq, lies in a gap that is remembered.
+bool client_gave_up(const client_t *self, uint64_t seq);
+
+#endif

@@ -1,0 +1,176 @@
+/*  core.h - the ordering core: (event, now) -> what to send, what to tell
+
+    It owns the clients, the receivers as far as ordering and retention go, and every bound on what
+   is kept. It has no socket, no thread and no clock: events and the time come in as arguments, what
+   is to be sent is asked for (core_ready, core_fill), and what is to be told is taken from a queue
+   of effects. So the same core runs under a simulated clock, with the same seed a million times
+   alike.
+
+    Times are monotonic ns. One thread, the owner's. Nothing here blocks. */
+
+#ifndef SEQPUSH_CORE_H
+#define SEQPUSH_CORE_H
+
+#include "dispatch.h"
+#include "policy.h"
+#include "push.h"
+#include "receiver.h"
+#include "request.h"
+#include "stats.h"
+
+typedef struct core core_t;
+
+typedef struct {
+    const char *match; //  glob over client ids
+    const char *endpoint;
+} core_route_t;
+
+typedef struct {
+    const policy_t *policy;
+    uint32_t window; //  seqs
+    uint64_t first_seq;
+    int64_t gap_alarm; //  ns; 0: never
+    uint32_t max_clients;
+    int64_t client_idle_timeout; //  ns
+    uint64_t memory_max; //  bytes
+    uint32_t max_unacked; //  pushes a client
+    uint64_t max_unacked_bytes; //  bytes an endpoint, on their way
+    uint32_t backlog; //  pushes a client
+    uint32_t backlog_bytes; //  bytes a client
+    int64_t receiver_timeout; //  ns
+    uint32_t max_receivers; //  with an endpoint of their own
+    const core_route_t *routes;
+    size_t route_count;
+    uint8_t key[REQUEST_KEY_SIZE]; //  of hashes
+    uint64_t first_generation; //  greater than any that an earlier run has used
+} core_settings_t;
+
+//  What the core wants done or told. It is valid until the next call that takes an event.
+typedef enum {
+    EFFECT_OPEN, //  the receiver has a new session: open its endpoint
+    EFFECT_CLOSE, //  its endpoint is not needed any more: close it, forget what waits for it
+    EFFECT_DETACHED, //  tell the peer that a client, or all if id_size is 0, was taken from it
+    EFFECT_ALARM, //  log: the client's hole is open for long
+} effect_kind_t;
+
+typedef struct {
+    effect_kind_t kind;
+    receiver_t *receiver; //  OPEN, CLOSE
+    uint64_t peer; //  DETACHED: whom to tell
+    uint64_t generation; //  OPEN: the new one; DETACHED: the one it was
+    const char *reason; //  DETACHED: taken_over, timeout
+    uint8_t receiver_id[ID_MAX];
+    uint8_t receiver_id_size;
+    uint8_t id[ID_MAX]; //  DETACHED, ALARM: the client
+    uint8_t id_size;
+    position_t position; //  ALARM: the hole follows it
+} core_effect_t;
+
+//  Makes a core; the settings are copied, `stats` is borrowed. NULL: no memory. Routes are open at
+//  once: their effects wait.
+core_t *core_new(const core_settings_t *settings, orderer_stats_t *stats);
+
+//  Frees it with all it keeps. All dispatches must have been returned. Takes NULL.
+void core_destroy(core_t **self_p);
+
+//  ---- pushes ------------------------------------------------------------------------------------
+
+//  Starts a batch: what follows until the next one came in one request.
+void core_begin_batch(core_t *self);
+
+//  Prefetches what core_push will read of this push; two steps, some pushes ahead of it.
+void core_prefetch_slot(const core_t *self, const push_t *push);
+void core_prefetch_client(const core_t *self, const push_t *push);
+
+//  Decides one push, whose outcome is still OUTCOME_ACCEPTED, and writes the decision over it. An
+//  accepted push is kept, with a reference of its own to `frame`.
+void core_push(core_t *self, frame_t *frame, push_t *push, int64_t now);
+
+//  Gives up what is missing of from..to. Returns where the client then is.
+position_t core_skip(core_t *self, const void *id, size_t id_size, uint64_t epoch, uint64_t from,
+                     uint64_t to, int64_t now);
+
+//  Starts the client over at `next_seq` (0: first_seq) of a greater epoch. Returns where it then
+//  is.
+position_t core_reset(core_t *self, const void *id, size_t id_size, uint64_t epoch,
+                      uint64_t next_seq, int64_t now);
+
+//  ---- receivers ---------------------------------------------------------------------------------
+
+typedef struct {
+    const void *id; //  receiver_id
+    size_t id_size;
+    const char *address; //  checked, in its canonical form
+    uint64_t peer;
+    bool ack_none;
+} core_attach_t;
+
+//  Takes an Attach: makes the receiver or finds it, with a new generation if it is not the session
+//  it was. Returns NULL and sets `*code` if it cannot be.
+receiver_t *core_attach(core_t *self, const core_attach_t *attach, int64_t now, error_code_t *code);
+
+//  Gives a client to the receiver. `*position` is the last one that the receiver has ({0, 0}: go on
+//  where the broker is), and is set to where the delivery goes on. Returns false if the receiver is
+//  ahead of the broker; then nothing changes, and `*position` is set to where the broker is.
+bool core_attach_client(core_t *self, receiver_t *receiver, const void *id, size_t id_size,
+                        position_t *position, int64_t now);
+
+//  Gives the receiver all clients with the prefix that nobody attached by name.
+void core_attach_prefix(core_t *self, receiver_t *receiver, const void *prefix, size_t size,
+                        int64_t now);
+
+//  Takes a client from the receiver, if it has it.
+void core_detach_client(core_t *self, receiver_t *receiver, const void *id, size_t id_size);
+
+//  Takes all from the receiver and ends it; it is not valid any more.
+void core_detach(core_t *self, receiver_t *receiver);
+
+//  The receiver with this id if it has a session, or NULL.
+receiver_t *core_receiver(core_t *self, const void *id, size_t id_size);
+
+//  The receiver gave a sign of life.
+void core_heard(receiver_t *receiver, int64_t now);
+
+//  A cumulative ack of one client; what it cannot cover is counted and ignored.
+void core_ack(core_t *self, receiver_t *receiver, const void *id, size_t id_size,
+              position_t position, int64_t now);
+
+//  The receiver lacks what follows the position: delivery of the client goes back to there.
+void core_missing(core_t *self, receiver_t *receiver, const void *id, size_t id_size,
+                  position_t position, int64_t now);
+
+//  ---- sending -----------------------------------------------------------------------------------
+
+//  The next receiver that something can be sent to now, or NULL. It stays next until core_fill has
+//  taken what there is.
+receiver_t *core_ready(core_t *self);
+
+//  Fills an empty dispatch with up to `max` entries and about `max_bytes`, oldest client first.
+void core_fill(core_t *self, receiver_t *receiver, dispatch_t *dispatch, uint32_t max,
+               uint32_t max_bytes, int64_t now);
+
+//  A dispatch came back from its worker: drops its references and counts it as the report.
+void core_returned(core_t *self, dispatch_t *dispatch, int64_t now);
+
+//  ---- time and effects --------------------------------------------------------------------------
+
+//  Does what is due.
+void core_tick(core_t *self, int64_t now);
+
+//  When core_tick is to be called next; INT64_MAX: not needed.
+int64_t core_next_tick(const core_t *self);
+
+//  Takes the oldest effect. Returns false if there is none.
+bool core_effect(core_t *self, core_effect_t *effect);
+
+//  Entries that are released, for a receiver that is there, and not yet done with: what a drain
+//  waits for.
+uint64_t core_draining(const core_t *self);
+
+//  A receiver that has the handle of an endpoint set, or NULL. For closing them all at the end.
+receiver_t *core_any_endpoint(const core_t *self);
+
+//  Pushes that are kept, held or released.
+uint64_t core_kept(const core_t *self);
+
+#endif

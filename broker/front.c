@@ -1,0 +1,409 @@
+//  front.c - the front actor; see front.h
+
+#include "front.h"
+#include "log.h"
+#include "peer.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define FRAMES_A_TURN 64
+#define SWEEP_EVERY 1000000000LL //  ns
+#define PUBLISHES_FOR 10000000000LL //  ns without a push until a peer is no publisher any more
+#define FORGET_AFTER 120000000000LL //  ns without a word until a peer is forgotten
+#define RETRY_OVER_CREDIT 20 //  ms until pushes beyond a publisher's credit may come again
+
+struct front {
+    front_settings_t settings;
+    front_stats_t *stats;
+    zsock_t *router;
+    void *handle; //  the same, as libzmq knows it
+    char *endpoints;
+    peer_table_t peers;
+    peer_t *owed; //  peers for which a PushAck is gathered
+    int64_t swept_at;
+    bool terminated;
+};
+
+//  ---- the socket --------------------------------------------------------------------------------
+
+static zsock_t *s_router(const front_settings_t *settings)
+{
+    zsock_t *router = zsock_new(ZMQ_ROUTER);
+    if (!router)
+        return NULL;
+    //  Replies are at most one a request; the mark must exceed the credit, or replies vanish.
+    zsock_set_sndhwm(router, (int)settings->publisher_credit + 1024);
+    zsock_set_rcvhwm(router, 256);
+    zsock_set_router_mandatory(router, 1);
+    zsock_set_maxmsgsize(router, (int)(4 * settings->limits.max_payload + 65536));
+    zsock_set_linger(router, 0);
+    //  ZMTP heartbeats stay off: on a ROUTER they can abort the process (libzmq #4364).
+    zsock_set_tcp_keepalive(router, 1);
+    zsock_set_tcp_keepalive_idle(router, 30);
+    return router;
+}
+
+static char *s_bind_failed(const char *endpoint)
+{
+    char *error = NULL;
+    if (asprintf(&error, "cannot bind %s: %s", endpoint, zmq_strerror(errno)) < 0)
+        return NULL;
+    return error;
+}
+
+static bool s_bind(front_t *self, char **error)
+{
+    for (size_t i = 0; i < self->settings.bind_count; i++) {
+        const char *endpoint = self->settings.bind[i];
+        if (zmq_bind(self->handle, endpoint) != 0) {
+            *error = s_bind_failed(endpoint);
+            return false;
+        }
+        char *bound = zsock_last_endpoint(self->router), *all = NULL;
+        if (asprintf(&all, "%s%s%s", self->endpoints ? self->endpoints : "",
+                     self->endpoints ? "," : "", bound) < 0)
+            all = NULL;
+        free(bound);
+        free(self->endpoints);
+        self->endpoints = all;
+    }
+    return true;
+}
+
+front_t *front_new(const front_settings_t *settings, char **error)
+{
+    *error = NULL;
+    front_t *self = calloc(1, sizeof *self);
+    if (!self)
+        return NULL;
+    self->settings = *settings;
+    self->stats = settings->stats;
+    self->peers.key = self->settings.limits.key;
+    self->router = s_router(settings);
+    self->handle = self->router ? zsock_resolve(self->router) : NULL;
+    if (!self->router || !s_bind(self, error))
+        front_destroy(&self);
+    return self;
+}
+
+const char *front_endpoints(const front_t *self)
+{
+    return self->endpoints;
+}
+
+void front_destroy(front_t **self_p)
+{
+    front_t *self = *self_p;
+    if (!self)
+        return;
+    peer_fini(&self->peers);
+    zsock_destroy(&self->router);
+    free(self->endpoints);
+    free(self);
+    *self_p = NULL;
+}
+
+//  ---- replies out -------------------------------------------------------------------------------
+
+static void s_forget(front_t *self, peer_t *peer)
+{
+    peer_forget(&self->peers, peer);
+    stats_set(&self->stats->peers, HASH_CNT(by_route, self->peers.by_route));
+}
+
+static void s_free(void *data, void *hint)
+{
+    (void)hint;
+    free(data);
+}
+
+static bool s_send_parts(front_t *self, const peer_t *peer, zmq_msg_t *message)
+{
+    if (zmq_send(self->handle, peer->route, peer->route_size, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
+        return false;
+    //  The routing id was taken, so the rest is too: a message goes whole or not at all.
+    if (peer->delimited)
+        zmq_send(self->handle, "", 0, ZMQ_SNDMORE | ZMQ_DONTWAIT);
+    return zmq_msg_send(message, self->handle, ZMQ_DONTWAIT) >= 0;
+}
+
+//  Sends a packed reply, which it takes. NULL, from want of memory, is a reply that is lost.
+static void s_send(front_t *self, const peer_t *peer, uint8_t *packed, size_t size)
+{
+    zmq_msg_t message;
+    if (!packed || zmq_msg_init_data(&message, packed, size, s_free, NULL) != 0) {
+        free(packed);
+        stats_add(&self->stats->replies_dropped_full, 1);
+        return;
+    }
+    if (s_send_parts(self, peer, &message)) {
+        stats_add(&self->stats->replies, 1);
+        return;
+    }
+    bool full = errno == EAGAIN;
+    zmq_msg_close(&message);
+    stats_add(full ? &self->stats->replies_dropped_full : &self->stats->replies_dropped_unreachable,
+              1);
+}
+
+static void s_send_ack(front_t *self, const peer_t *peer, const reply_ack_t *ack,
+                       const request_t *batch)
+{
+    size_t size;
+    uint8_t *packed = reply_pack_ack(ack, batch, self->settings.instance, &size);
+    s_send(self, peer, packed, size);
+}
+
+static void s_send_error(front_t *self, const peer_t *peer, error_code_t code, const char *reason,
+                         uint64_t request_id)
+{
+    size_t size;
+    uint8_t *packed = reply_pack_error(code, reason, self->settings.instance, request_id, &size);
+    stats_add(&self->stats->errors[code], 1);
+    s_send(self, peer, packed, size);
+}
+
+//  Sends the PushAck that was gathered, if any; its place in the list of owed ones stays.
+static void s_settle(front_t *self, peer_t *peer)
+{
+    if (peer->ack.requests)
+        s_send_ack(self, peer, &peer->ack, NULL);
+    peer->ack = (reply_ack_t){0};
+}
+
+static void s_settle_all(front_t *self)
+{
+    while (self->owed) {
+        peer_t *peer = self->owed;
+        self->owed = peer->next_owed;
+        peer->owed = false;
+        s_settle(self, peer);
+    }
+}
+
+//  Adds a batch that was accepted whole to the PushAck that the peer gets at the end of the turn.
+static void s_gather(front_t *self, peer_t *peer, const request_t *request)
+{
+    peer->ack.accepted += request->accepted;
+    peer->ack.unreceived += request->unreceived;
+    peer->ack.requests++;
+    peer->ack.credit = self->settings.publisher_credit;
+    peer->ack.request_id = request->request_id;
+    if (peer->owed)
+        return;
+    peer->owed = true;
+    peer->next_owed = self->owed;
+    self->owed = peer;
+}
+
+static void s_answer_push(front_t *self, peer_t *peer, const request_t *request)
+{
+    peer->undecided -= request->count;
+    if (!request->rejected && !request->numberless && !request->delimited) {
+        s_gather(self, peer, request);
+        return;
+    }
+    s_settle(self, peer);
+    reply_ack_t ack = {.accepted = request->accepted,
+                       .unreceived = request->unreceived,
+                       .credit = self->settings.publisher_credit,
+                       .request_id = request->request_id};
+    s_send_ack(self, peer, &ack, request);
+}
+
+static void s_answer(front_t *self, request_t *request)
+{
+    peer_t *peer = peer_numbered(&self->peers, request->peer);
+    if (!peer) {
+        stats_add(&self->stats->replies_dropped_unreachable, 1);
+        return;
+    }
+    if (request->kind == REQUEST_PUSH) {
+        s_answer_push(self, peer, request);
+    } else if (request->reply) {
+        //  A REQ peer reads one reply a request, so nothing that it did not ask for.
+        if (request->kind == REPLY_UNASKED && peer->delimited)
+            return;
+        s_settle(self, peer);
+        if (request->failed)
+            stats_add(&self->stats->errors[request->code], 1);
+        s_send(self, peer, request->reply, request->reply_size);
+        request->reply = NULL;
+    }
+}
+
+static bool s_take_replies(front_t *self)
+{
+    int64_t waited;
+    pipe_item_t *item = pipe_take(self->settings.orderer, &waited);
+    if (!item)
+        return false;
+    histogram_add(&self->stats->reply_wait, (uint64_t)waited, 1);
+    while (item) {
+        request_t *request = (request_t *)item;
+        item = item->next;
+        s_answer(self, request);
+        request_destroy(&request);
+    }
+    s_settle_all(self);
+    return true;
+}
+
+//  ---- requests in -------------------------------------------------------------------------------
+
+//  Refuses, from the end, the pushes of a batch that exceed the peer's credit.
+static void s_cut_to_credit(front_t *self, const peer_t *peer, request_t *request)
+{
+    uint32_t left = self->settings.publisher_credit - peer->undecided;
+    for (uint32_t i = left; i < request->count; i++) {
+        push_t *push = &request->pushes[i];
+        if (push->outcome != OUTCOME_ACCEPTED)
+            continue;
+        push->outcome = OUTCOME_OVERLOADED;
+        push->now_epoch = push->next_seq = push->window_end = 0;
+        push->retry_after_ms = RETRY_OVER_CREDIT;
+        request->rejected++;
+    }
+}
+
+static void s_pass_on(front_t *self, peer_t *peer, request_t *request, int64_t now)
+{
+    request->peer = peer->number;
+    request->delimited = peer->delimited;
+    request->received_at = now;
+    if (request->kind == REQUEST_PUSH) {
+        peer->pushed_at = now;
+        if (request->count > self->settings.publisher_credit - peer->undecided)
+            s_cut_to_credit(self, peer, request);
+        peer->undecided += request->count;
+    }
+    size_t size = frame_size(request->frame);
+    pipe_put(self->settings.orderer, &request->item, 1 + (uint32_t)(size >> 12));
+}
+
+static void s_read(front_t *self, peer_t *peer, zmq_msg_t *message, int64_t now)
+{
+    stats_add(&self->stats->requests, 1);
+    stats_add(&self->stats->request_bytes, zmq_msg_size(message));
+    peer->heard_at = now;
+    frame_t *frame = frame_new(message);
+    if (!frame) {
+        s_send_error(self, peer, ERROR_OVERLOADED, "out of memory", 0);
+        return;
+    }
+    error_code_t code;
+    const char *reason;
+    uint64_t request_id;
+    request_t *request = request_read(frame, &self->settings.limits, &code, &reason, &request_id);
+    //  The request, if there is one, has a reference of its own.
+    frame_unref(frame);
+    if (request) {
+        s_pass_on(self, peer, request, now);
+        return;
+    }
+    s_send_error(self, peer, code, reason, request_id);
+}
+
+//  Receives one message: routing id, an empty delimiter if the peer sends one, one frame. Whatever
+//  follows is dropped. Returns the number of frames behind the routing id, 0 if nothing came.
+static int s_receive(front_t *self, zmq_msg_t *route, zmq_msg_t *payload, bool *delimited)
+{
+    if (zmq_msg_recv(route, self->handle, ZMQ_DONTWAIT) < 0)
+        return 0;
+    int frames = 0;
+    *delimited = false;
+    for (bool more = zmq_msg_more(route); more; more = zmq_msg_get(payload, ZMQ_MORE)) {
+        bool was_empty = frames == 1 && zmq_msg_size(payload) == 0;
+        if (zmq_msg_recv(payload, self->handle, ZMQ_DONTWAIT) < 0)
+            break;
+        frames++;
+        if (frames == 2 && was_empty)
+            *delimited = true;
+    }
+    return frames ? frames : 1;
+}
+
+static bool s_take_one(front_t *self)
+{
+    zmq_msg_t route, payload;
+    zmq_msg_init(&route);
+    zmq_msg_init(&payload);
+    bool delimited = false;
+    int frames = s_receive(self, &route, &payload, &delimited);
+    peer_t *peer =
+        frames ? peer_find(&self->peers, zmq_msg_data(&route), zmq_msg_size(&route)) : NULL;
+    if (peer) {
+        peer->delimited = delimited;
+        if (frames == (delimited ? 2 : 1))
+            s_read(self, peer, &payload, pipe_clock());
+        else
+            s_send_error(self, peer, ERROR_MALFORMED, "a request is one frame", 0);
+    }
+    zmq_msg_close(&route);
+    zmq_msg_close(&payload);
+    return frames > 0;
+}
+
+static bool s_take_requests(front_t *self)
+{
+    for (int i = 0; i < FRAMES_A_TURN; i++)
+        if (!pipe_has_credit(self->settings.orderer) || !s_take_one(self))
+            return i > 0;
+    return true;
+}
+
+//  ---- the actor ---------------------------------------------------------------------------------
+
+static void s_sweep(front_t *self, int64_t now)
+{
+    uint64_t publishers = 0;
+    peer_t *peer, *next;
+    HASH_ITER (by_route, self->peers.by_route, peer, next) {
+        if (peer->pushed_at && now - peer->pushed_at < PUBLISHES_FOR)
+            publishers++;
+        if (now - peer->heard_at > FORGET_AFTER && !peer->undecided && !peer->owed)
+            s_forget(self, peer);
+    }
+    stats_set(&self->stats->publishers, publishers);
+    stats_set(&self->stats->peers, HASH_CNT(by_route, self->peers.by_route));
+    self->swept_at = now;
+}
+
+static void s_control(front_t *self, zsock_t *control)
+{
+    char *command = zstr_recv_nowait(control);
+    if (command && strcmp(command, "$TERM") == 0)
+        self->terminated = true;
+    zstr_free(&command);
+}
+
+static void s_wait(front_t *self, zsock_t *control)
+{
+    zmq_pollitem_t items[] = {{zsock_resolve(control), 0, ZMQ_POLLIN, 0},
+                              {pipe_socket(self->settings.orderer), 0, ZMQ_POLLIN, 0},
+                              {self->handle, 0, ZMQ_POLLIN, 0}};
+    int count = pipe_has_credit(self->settings.orderer) ? 3 : 2;
+    long timeout = self->peers.by_route ? (long)(SWEEP_EVERY / 1000000) : -1;
+    if (zmq_poll(items, count, timeout) > 0 && items[0].revents)
+        s_control(self, control);
+}
+
+void front_run(zsock_t *control, void *args)
+{
+    front_t *self = args;
+    zsock_signal(control, 0);
+    while (!self->terminated) {
+        bool busy = s_take_replies(self);
+        busy |= s_take_requests(self);
+        pipe_flush(self->settings.orderer);
+        if (!busy)
+            s_wait(self, control);
+        else
+            s_control(self, control);
+        if (self->peers.by_route) {
+            int64_t now = pipe_clock();
+            if (now - self->swept_at > SWEEP_EVERY)
+                s_sweep(self, now);
+        }
+    }
+}

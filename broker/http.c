@@ -1,0 +1,294 @@
+//  http.c - /metrics, /healthz, /readyz and /api/status; see http.h
+
+#include "http.h"
+#include "log.h"
+#include "metrics.h"
+#include "pipe.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <microhttpd.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+//  One address cannot use up all connections.
+#define CONNECTIONS_MAX 64
+#define CONNECTIONS_PER_IP 48
+
+//  Seconds that a connection may be idle.
+#define CONNECTION_TIMEOUT 5
+
+//  Bytes for the request line and the headers, and so for what a peer can make us keep.
+#define CONNECTION_MEMORY 16384
+
+//  Log lines are this far apart at least, in ns: who can connect must not be able to fill the disk.
+#define WARNING_INTERVAL 1000000000
+
+struct http {
+    struct MHD_Daemon *daemon;
+    _Atomic bool serving; //  http_new has succeeded
+    const broker_stats_t *stats;
+    histogram_t scrapes; //  ns; the server's thread writes and reads it
+    int64_t warned; //  when something was logged last
+    char address[INET6_ADDRSTRLEN + 9]; //  "[address]:port"
+};
+
+//  ---- answers -----------------------------------------------------------------------------------
+
+typedef struct {
+    unsigned status;
+    const char *type;
+    char *text; //  malloc'ed; NULL: no memory
+} answer_t;
+
+#define PLAIN "text/plain; charset=utf-8"
+
+static answer_t s_plain(unsigned status, const char *text)
+{
+    return (answer_t){status, PLAIN, strdup(text)};
+}
+
+static answer_t s_metrics(http_t *self)
+{
+    int64_t start = pipe_clock();
+    char *text = metrics_text(self->stats, &self->scrapes);
+    histogram_add(&self->scrapes, (uint64_t)(pipe_clock() - start), 1);
+    return (answer_t){MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", text};
+}
+
+static answer_t s_healthz(http_t *self)
+{
+    (void)self;
+    return s_plain(MHD_HTTP_OK, "ok\n");
+}
+
+static answer_t s_readyz(http_t *self)
+{
+    if (atomic_load(&((broker_stats_t *)self->stats)->ready))
+        return s_plain(MHD_HTTP_OK, "ready\n");
+    return s_plain(MHD_HTTP_SERVICE_UNAVAILABLE, "not ready\n");
+}
+
+static answer_t s_status(http_t *self)
+{
+    return (answer_t){MHD_HTTP_OK, "application/json", metrics_json(self->stats)};
+}
+
+static const struct {
+    const char *path;
+    answer_t (*answer)(http_t *self);
+} s_pages[] = {
+    {"/metrics", s_metrics},
+    {"/healthz", s_healthz},
+    {"/readyz", s_readyz},
+    {"/api/status", s_status},
+};
+
+static answer_t s_answer(http_t *self, const char *path)
+{
+    for (size_t i = 0; i < sizeof s_pages / sizeof s_pages[0]; i++)
+        if (strcmp(path, s_pages[i].path) == 0)
+            return s_pages[i].answer(self);
+    return s_plain(MHD_HTTP_NOT_FOUND, "not found\n");
+}
+
+//  Hands the answer and its text to libmicrohttpd. MHD_NO closes the connection.
+static enum MHD_Result s_reply(struct MHD_Connection *connection, answer_t answer)
+{
+    if (!answer.text)
+        return MHD_NO;
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(strlen(answer.text), answer.text, MHD_RESPMEM_MUST_FREE);
+    if (!response) {
+        free(answer.text);
+        return MHD_NO;
+    }
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, answer.type);
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+    if (answer.status == MHD_HTTP_METHOD_NOT_ALLOWED)
+        MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+    enum MHD_Result result = MHD_queue_response(connection, answer.status, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+//  ---- requests ----------------------------------------------------------------------------------
+
+static bool s_has_body(struct MHD_Connection *connection)
+{
+    const char *length =
+        MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
+    return (length && strcmp(length, "0") != 0) ||
+           MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
+                                       MHD_HTTP_HEADER_TRANSFER_ENCODING);
+}
+
+//  Called when the headers are there, and again when the request is complete. A refusal is given at
+//  the first call, and then closes the connection; what is good is answered at the second, and then
+//  the connection may stay.
+static enum MHD_Result s_on_request(void *arg, struct MHD_Connection *connection, const char *url,
+                                    const char *method, const char *version, const char *upload,
+                                    size_t *upload_size, void **state)
+{
+    (void)version;
+    (void)upload;
+    (void)upload_size;
+    static char seen;
+    if (*state == &seen)
+        return s_reply(connection, s_answer(arg, url));
+    *state = &seen;
+    if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
+        return s_reply(connection, s_plain(MHD_HTTP_METHOD_NOT_ALLOWED, "method not allowed\n"));
+    if (s_has_body(connection))
+        return s_reply(connection, s_plain(MHD_HTTP_CONTENT_TOO_LARGE, "no body is taken\n"));
+    return MHD_YES;
+}
+
+static void s_on_log(void *arg, const char *format, va_list args)
+{
+    http_t *self = arg;
+    int64_t now = pipe_clock();
+    //  What goes wrong at the start is in the error that http_new returns.
+    if (!self->serving || now - self->warned < WARNING_INTERVAL)
+        return;
+    self->warned = now;
+    char line[256];
+    vsnprintf(line, sizeof line, format, args);
+    line[strcspn(line, "\r\n")] = '\0';
+    log_warning("http: %s", line);
+}
+
+//  libmicrohttpd has found that it cannot go on. It would abort; the broker is better off without
+//  its metrics.
+static void s_on_panic(void *arg, const char *file, unsigned line, const char *reason)
+{
+    (void)arg;
+    log_error("http: stopped by an error in %s, line %u: %s", file, line, reason ? reason : "");
+    pthread_exit(NULL);
+}
+
+//  ---- start and stop ----------------------------------------------------------------------------
+
+typedef union {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+} address_t;
+
+//  Reads digits and nothing else.
+static bool s_read_port(const char *text, in_port_t *port)
+{
+    size_t digits = strspn(text, "0123456789");
+    if (digits == 0 || digits > 5 || text[digits] || atoi(text) > UINT16_MAX)
+        return false;
+    *port = htons((uint16_t)atoi(text));
+    return true;
+}
+
+//  Reads address:port or [v6]:port, literal addresses only.
+static bool s_read_address(const char *text, address_t *address)
+{
+    char host[INET6_ADDRSTRLEN];
+    const char *colon = strrchr(text, ':');
+    size_t size = colon ? (size_t)(colon - text) : 0;
+    bool v6 = size > 2 && text[0] == '[' && text[size - 1] == ']';
+    if (v6) {
+        text++;
+        size -= 2;
+    }
+    if (size == 0 || size >= sizeof host)
+        return false;
+    memcpy(host, text, size);
+    host[size] = '\0';
+    *address = (address_t){.any.sa_family = v6 ? AF_INET6 : AF_INET};
+    if (v6)
+        return inet_pton(AF_INET6, host, &address->v6.sin6_addr) == 1 &&
+               s_read_port(colon + 1, &address->v6.sin6_port);
+    return inet_pton(AF_INET, host, &address->v4.sin_addr) == 1 &&
+           s_read_port(colon + 1, &address->v4.sin_port);
+}
+
+static void s_print_address(http_t *self, const address_t *address)
+{
+    unsigned port = MHD_get_daemon_info(self->daemon, MHD_DAEMON_INFO_BIND_PORT)->port;
+    char host[INET6_ADDRSTRLEN];
+    bool v6 = address->any.sa_family == AF_INET6;
+    inet_ntop(address->any.sa_family,
+              v6 ? (const void *)&address->v6.sin6_addr : &address->v4.sin_addr, host, sizeof host);
+    snprintf(self->address, sizeof self->address, v6 ? "[%s]:%u" : "%s:%u", host, port);
+}
+
+//  Starts the server's thread. It must not take signals, which main waits for.
+static struct MHD_Daemon *s_start(http_t *self, const address_t *address)
+{
+    unsigned flags = MHD_USE_AUTO_INTERNAL_THREAD | MHD_USE_ERROR_LOG;
+    if (address->any.sa_family == AF_INET6)
+        flags |= MHD_USE_IPv6;
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    struct MHD_Daemon *daemon = MHD_start_daemon(
+        flags, 0, NULL, NULL, s_on_request, self, MHD_OPTION_EXTERNAL_LOGGER, s_on_log, self,
+        MHD_OPTION_SOCK_ADDR, &address->any, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
+        MHD_OPTION_PER_IP_CONNECTION_LIMIT, CONNECTIONS_PER_IP, MHD_OPTION_CONNECTION_TIMEOUT,
+        CONNECTION_TIMEOUT, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+        MHD_OPTION_END);
+    int error = errno;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    errno = error;
+    return daemon;
+}
+
+//  Sets `*error` to a sentence and errno to `code`.
+static void s_fail(char **error, int code, const char *bind, const char *reason)
+{
+    if (asprintf(error, "http/bind: %s: %s", bind, reason) < 0)
+        *error = NULL;
+    errno = code;
+}
+
+http_t *http_new(const char *bind, const broker_stats_t *stats, char **error)
+{
+    address_t address;
+    if (!s_read_address(bind, &address)) {
+        s_fail(error, EINVAL, bind, "not an address as 127.0.0.1:5580 or [::1]:5580");
+        return NULL;
+    }
+    http_t *self = calloc(1, sizeof *self);
+    if (!self) {
+        s_fail(error, ENOMEM, bind, strerror(ENOMEM));
+        return NULL;
+    }
+    self->stats = stats;
+    MHD_set_panic_func(s_on_panic, NULL);
+    self->daemon = s_start(self, &address);
+    if (!self->daemon) {
+        int code = errno;
+        free(self);
+        s_fail(error, code, bind, strerror(code));
+        return NULL;
+    }
+    s_print_address(self, &address);
+    self->serving = true;
+    return self;
+}
+
+const char *http_address(const http_t *self)
+{
+    return self->address;
+}
+
+void http_destroy(http_t **self_p)
+{
+    http_t *self = *self_p;
+    if (!self)
+        return;
+    MHD_stop_daemon(self->daemon);
+    free(self);
+    *self_p = NULL;
+}

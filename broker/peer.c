@@ -1,0 +1,49 @@
+//  peer.c - the peers of the front; see peer.h
+
+#include "peer.h"
+#include <stdlib.h>
+#include <string.h>
+
+peer_t *peer_find(peer_table_t *self, const void *route, size_t route_size)
+{
+    unsigned hash = (unsigned)request_hash(self->key, route, route_size);
+    peer_t *peer = NULL;
+    HASH_FIND_BYHASHVALUE(by_route, self->by_route, route, route_size, hash, peer);
+    if (peer)
+        return peer;
+    peer = calloc(1, sizeof *peer + route_size);
+    if (!peer)
+        return NULL;
+    peer->number = ++self->last_number;
+    peer->route_size = (uint8_t)route_size;
+    memcpy(peer->route, route, route_size);
+    HASH_ADD_KEYPTR_BYHASHVALUE(by_route, self->by_route, peer->route, route_size, hash, peer);
+    //  The number is ours, not the peer's: any hash will do.
+    unsigned number_hash = (unsigned)peer->number;
+    HASH_ADD_KEYPTR_BYHASHVALUE(by_number, self->by_number, &peer->number, sizeof peer->number,
+                                number_hash, peer);
+    return peer;
+}
+
+peer_t *peer_numbered(peer_table_t *self, uint64_t number)
+{
+    peer_t *peer = NULL;
+    HASH_FIND_BYHASHVALUE(by_number, self->by_number, &number, sizeof number, (unsigned)number,
+                          peer);
+    return peer;
+}
+
+void peer_forget(peer_table_t *self, peer_t *peer)
+{
+    HASH_DELETE(by_route, self->by_route, peer);
+    HASH_DELETE(by_number, self->by_number, peer);
+    free(peer);
+}
+
+void peer_fini(peer_table_t *self)
+{
+    peer_t *peer, *next;
+    HASH_ITER (by_route, self->by_route, peer, next) {
+        peer_forget(self, peer);
+    }
+}

@@ -1,0 +1,47 @@
+/*  peer.h - the peers of the front: routing ids, their numbers, and what is owed to each
+
+    The other actors know a peer by its number, which is never used again; only the front knows the
+    routing id. A peer is forgotten when it cannot be reached, or after a while without a word.
+    The front's thread only. */
+
+#ifndef SEQPUSH_PEER_H
+#define SEQPUSH_PEER_H
+
+#include "reply.h"
+#include <uthash.h>
+
+typedef struct peer {
+    uint64_t number;
+    uint32_t undecided; //  pushes received and not decided
+    bool delimited; //  sends an empty delimiter (REQ), so gets one
+    bool owed; //  a PushAck is gathered for it
+    reply_ack_t ack; //  that PushAck
+    struct peer *next_owed;
+    int64_t heard_at;
+    int64_t pushed_at; //  0: never
+    UT_hash_handle by_route;
+    UT_hash_handle by_number;
+    uint8_t route_size;
+    uint8_t route[];
+} peer_t;
+
+typedef struct {
+    peer_t *by_route;
+    peer_t *by_number;
+    uint64_t last_number;
+    const uint8_t *key; //  of hashes
+} peer_table_t;
+
+//  The peer with this routing id, made if it is new. NULL: no memory.
+peer_t *peer_find(peer_table_t *self, const void *route, size_t route_size);
+
+//  The peer with this number, or NULL if it was forgotten.
+peer_t *peer_numbered(peer_table_t *self, uint64_t number);
+
+//  Forgets a peer and frees it. It must not be owed anything.
+void peer_forget(peer_table_t *self, peer_t *peer);
+
+//  Forgets all.
+void peer_fini(peer_table_t *self);
+
+#endif

@@ -1,0 +1,61 @@
+/*  pipe.h - an inproc pipe between two actors: chains of items, both ways, under credit
+
+    A pipe is a pair of ends, one an actor. Items are structs that begin with a pipe_item_t; putting
+    one chains it to those that wait, and a flush sends the whole chain as one pointer, so that a
+   busy pipe costs one ZeroMQ message for many items. Ownership goes with the item.
+
+    Credit is what keeps a send from ever blocking. Every item has a weight, in units of the user's
+    choosing. A flush sends while the weight that the other end has not yet worked through is below
+    the capacity; what is put beyond that waits at this end, so whoever can stop putting does so
+   when there is no credit. Credit comes back with the chains that flow the other way, or by itself
+   once half the capacity is due. The sockets' high-water marks lie behind it and are never reached.
+
+    An end belongs to one thread at a time. */
+
+#ifndef SEQPUSH_PIPE_H
+#define SEQPUSH_PIPE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct pipe_item {
+    struct pipe_item *next;
+} pipe_item_t;
+
+typedef struct pipe pipe_t;
+
+//  Makes both ends of a pipe. `capacity` is what each end may have under way to the other, in units
+//  of weight. Returns 0, or a negative errno (no more sockets, no memory).
+int pipe_new(pipe_t **left, pipe_t **right, uint32_t capacity);
+
+//  Closes an end and sets the pointer to NULL; takes NULL. Items that wait to be flushed or taken
+//  are not freed: empty it first.
+void pipe_destroy(pipe_t **self_p);
+
+//  True while there is credit for another item, beyond what waits for a flush.
+bool pipe_has_credit(const pipe_t *self);
+
+//  Chains an item to what waits for the next flush. The item leaves the caller. `weight` >= 1.
+void pipe_put(pipe_t *self, pipe_item_t *item, uint32_t weight);
+
+//  Sends what waits, if there is credit, and credit that is due. Never blocks. Cheap if there is
+//  nothing to send.
+void pipe_flush(pipe_t *self);
+
+//  Takes the next chain that the other end sent: its first item, the others behind `next`, the last
+//  one's being NULL. Returns NULL if there is none now. With it the weight of the chain taken
+//  before is given back as credit: call again only when that one has been worked through. `*waited`
+//  gets the ns that the chain was under way. Never blocks.
+pipe_item_t *pipe_take(pipe_t *self, int64_t *waited);
+
+//  Takes everything that is left in an end whose threads have stopped: what came in and what waits
+//  for a flush. Returns the chain, or NULL.
+pipe_item_t *pipe_empty(pipe_t *self);
+
+//  The socket to poll for input. Owned by the pipe.
+void *pipe_socket(const pipe_t *self);
+
+//  Monotonic time in ns, as all actors use it.
+int64_t pipe_clock(void);
+
+#endif

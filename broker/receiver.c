@@ -1,0 +1,70 @@
+//  receiver.c - the clients of one receiver; see receiver.h
+
+#include "receiver.h"
+
+void receiver_link(receiver_t *self, client_t *client)
+{
+    client->receiver = self;
+    client->previous = NULL;
+    client->next = self->clients;
+    if (self->clients)
+        self->clients->previous = client;
+    self->clients = client;
+    self->client_count++;
+    self->kept_bytes += client->kept_bytes;
+    self->retained += client->retained.count;
+}
+
+static void s_drop_from_queue(receiver_t *self, client_t *client)
+{
+    client_t *before = NULL;
+    for (client_t *at = self->ready_first; at != client; at = at->ready_next)
+        before = at;
+    if (before)
+        before->ready_next = client->ready_next;
+    else
+        self->ready_first = client->ready_next;
+    if (self->ready_last == client)
+        self->ready_last = before;
+    client->ready = false;
+}
+
+void receiver_unlink(receiver_t *self, client_t *client)
+{
+    if (client->ready)
+        s_drop_from_queue(self, client);
+    if (client->previous)
+        client->previous->next = client->next;
+    else
+        self->clients = client->next;
+    if (client->next)
+        client->next->previous = client->previous;
+    self->client_count--;
+    self->kept_bytes -= client->kept_bytes;
+    self->retained -= client->retained.count;
+}
+
+void receiver_queue(receiver_t *self, client_t *client)
+{
+    if (client->ready)
+        return;
+    client->ready = true;
+    client->ready_next = NULL;
+    if (self->ready_last)
+        self->ready_last->ready_next = client;
+    else
+        self->ready_first = client;
+    self->ready_last = client;
+}
+
+client_t *receiver_unqueue(receiver_t *self)
+{
+    client_t *client = self->ready_first;
+    if (!client)
+        return NULL;
+    self->ready_first = client->ready_next;
+    if (!self->ready_first)
+        self->ready_last = NULL;
+    client->ready = false;
+    return client;
+}

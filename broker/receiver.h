@@ -1,0 +1,73 @@
+/*  receiver.h - receivers as the ordering core sees them: who serves which clients, in which
+   session
+
+    A receiver is one endpoint and the clients that are delivered to it. A route is a receiver that
+    nobody attached, without an id and of generation 0. Clients without a receiver belong to one
+   that stands for nobody, so that a client always has one and the memory of all of them is bounded
+   like that of any other.
+
+    Only the orderer's thread touches it, through the core. */
+
+#ifndef SEQPUSH_RECEIVER_H
+#define SEQPUSH_RECEIVER_H
+
+#include "client.h"
+#include "stats.h"
+#include "timer.h"
+#include <uthash.h>
+
+typedef enum {
+    RECEIVER_NOBODY, //  of clients that nobody attached
+    RECEIVER_ROUTE, //  a fixed endpoint of the configuration
+    RECEIVER_ATTACHED, //  has a session
+    RECEIVER_GONE, //  was silent for too long, or lost its endpoint: keeps its clients, parked
+    RECEIVER_ENDED, //  detached; waits for the dispatches that are with workers
+} receiver_kind_t;
+
+typedef struct receiver {
+    receiver_kind_t kind;
+    bool ack_none;
+    bool has_prefix;
+    bool ready; //  in the core's ready queue
+    uint64_t generation; //  of the session; 0: deliveries are taken as they are
+    uint64_t peer; //  the front's number for whom to tell
+    char *address; //  endpoint
+    uint8_t *prefix; //  of client ids, if has_prefix
+    size_t prefix_size;
+
+    client_t *clients; //  doubly linked through previous and next
+    uint32_t client_count;
+    client_t *ready_first; //  clients with something to send, in turn
+    client_t *ready_last;
+    struct receiver *ready_next;
+
+    uint32_t out; //  dispatches with workers, of any session
+    uint32_t session_out; //  of these, of the present one
+    uint64_t unacked; //  entries handed over in this session, not yet acknowledged
+    uint64_t unacked_bytes; //  of them
+    uint64_t kept_bytes; //  of its clients, held and retained
+    uint64_t retained; //  entries of its clients, released and not acknowledged
+    int64_t heard_at; //  when the receiver was last heard of
+    timer_entry_t timer; //  its silence
+
+    struct endpoint *endpoint; //  the worker's handle for its socket; the orderer's to set
+    unsigned worker; //  who has it; the orderer's to set
+    stats_t *inflight; //  that worker's gauge; the orderer's to set
+
+    UT_hash_handle by_id;
+    UT_hash_handle by_address;
+    uint8_t id_size;
+    uint8_t id[ID_MAX];
+} receiver_t;
+
+//  Adds a client to the receiver's, at the end of a move; takes one out, from its ready queue too.
+void receiver_link(receiver_t *self, client_t *client);
+void receiver_unlink(receiver_t *self, client_t *client);
+
+//  Queues a client that has something to send, if it is not queued.
+void receiver_queue(receiver_t *self, client_t *client);
+
+//  Takes the first of the queue; NULL if it is empty.
+client_t *receiver_unqueue(receiver_t *self);
+
+#endif

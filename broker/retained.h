@@ -1,0 +1,62 @@
+/*  retained.h - what was released for one client and is not yet acknowledged, in its order
+
+    A queue in a ring. The entries before `sent` have been handed to a worker in the receiver's
+   present generation; going back means setting `sent` to 0. */
+
+#ifndef SEQPUSH_RETAINED_H
+#define SEQPUSH_RETAINED_H
+
+#include "frame.h"
+#include "push.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum { RETAINED_PUSH, RETAINED_GAP, RETAINED_MARKER } retained_kind_t;
+
+typedef struct {
+    frame_t *frame; //  of a notice: its own, with nothing else in it
+    union {
+        const uint8_t *bytes; //  pushes: encoded, in the frame
+        uint64_t epoch; //  markers: the epoch that starts
+    };
+    uint64_t seq; //  the stream stands here after this entry
+    uint32_t size : 30; //  pushes: of `bytes`
+    uint32_t kind : 2; //  retained_kind_t
+    uint32_t sent_at; //  when it was first handed to a worker, in ticks; 0: not yet
+} retained_entry_t;
+
+typedef struct {
+    retained_entry_t *entries;
+    uint32_t capacity; //  a power of two, or 0
+    uint32_t head; //  index of the first entry
+    uint32_t count;
+    uint32_t sent; //  of these, handed to a worker
+    uint32_t notices; //  gap notices and markers among the entries
+} retained_t;
+
+//  Frees the ring; the frames in it must be gone.
+void retained_fini(retained_t *self);
+
+//  The entry at `index`, counted from the oldest, which is 0.
+static inline retained_entry_t *retained_at(const retained_t *self, uint32_t index)
+{
+    return &self->entries[(self->head + index) & (self->capacity - 1)];
+}
+
+//  Makes room for `count` more entries, so that as many puts cannot fail. False: no memory.
+bool retained_reserve(retained_t *self, uint32_t count);
+
+//  Appends an entry; there is room. The queue takes over the caller's reference to the frame.
+void retained_put(retained_t *self, retained_entry_t entry);
+
+//  Drops the oldest entry and returns it; the reference to its frame goes to the caller.
+retained_entry_t retained_pop(retained_t *self);
+
+//  Where the stream stands after `entry`, if it stood at `before`.
+static inline position_t retained_after(const retained_entry_t *entry, position_t before)
+{
+    uint64_t epoch = entry->kind == RETAINED_MARKER ? entry->epoch : before.epoch;
+    return (position_t){epoch, entry->seq};
+}
+
+#endif

@@ -1,0 +1,65 @@
+//  window.c - a ring of held pushes, indexed by seq; see window.h
+
+#include "window.h"
+#include <assert.h>
+#include <stdlib.h>
+
+#define CAPACITY_MIN 8
+
+void window_fini(window_t *self)
+{
+    free(self->places);
+    *self = (window_t){0};
+}
+
+//  Makes the ring reach `span` seqs; a place's index depends on the capacity, so all move.
+static bool s_reach(window_t *self, uint64_t next, uint64_t span)
+{
+    if (span <= self->capacity)
+        return true;
+    uint32_t capacity = self->capacity ? self->capacity : CAPACITY_MIN;
+    while (capacity < span)
+        capacity *= 2;
+    window_place_t *places = calloc(capacity, sizeof *places);
+    if (!places)
+        return false;
+    for (uint64_t seq = next; seq < next + self->capacity; seq++)
+        places[seq & (capacity - 1)] = self->places[seq & (self->capacity - 1)];
+    free(self->places);
+    self->places = places;
+    self->capacity = capacity;
+    return true;
+}
+
+bool window_put(window_t *self, uint64_t next, uint64_t seq, window_place_t push)
+{
+    if (!s_reach(self, next, seq - next + 1))
+        return false;
+    window_place_t *place = window_at(self, next, seq);
+    assert(!place->frame && place->size == 0);
+    *place = push;
+    self->held++;
+    return true;
+}
+
+bool window_mark(window_t *self, uint64_t next, uint64_t seq)
+{
+    if (!s_reach(self, next, seq - next + 1))
+        return false;
+    window_place_t *place = window_at(self, next, seq);
+    assert(!place->frame && place->size == 0);
+    place->size = WINDOW_GIVEN_UP;
+    self->marks++;
+    return true;
+}
+
+window_place_t window_take(window_t *self, window_place_t *place)
+{
+    window_place_t taken = *place;
+    if (taken.frame)
+        self->held--;
+    else if (taken.size == WINDOW_GIVEN_UP)
+        self->marks--;
+    *place = (window_place_t){0};
+    return taken;
+}

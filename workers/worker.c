@@ -1,0 +1,243 @@
+//  worker.c - the sender worker; see worker.h
+
+#include "worker.h"
+#include "endpoint.h"
+#include "log.h"
+#include <stdlib.h>
+
+#define SENDS_A_TURN 64 //  Deliveries before the pipe is looked at again
+#define RETRY_AFTER 1000000 //  ns until endpoints that would block are tried again, at first,
+#define RETRY_AFTER_MAX 8000000 //  and at most, while none of them moves
+
+typedef struct {
+    endpoint_t *first;
+    endpoint_t *last;
+} list_t;
+
+struct worker {
+    worker_settings_t settings;
+    worker_stats_t *stats;
+    list_t waiting; //  endpoints that have something to send
+    list_t blocked; //  those that would have blocked
+    int64_t retry_at;
+    int64_t retry_after;
+    bool terminated;
+};
+
+worker_t *worker_new(const worker_settings_t *settings)
+{
+    worker_t *self = calloc(1, sizeof *self);
+    if (!self)
+        return NULL;
+    self->settings = *settings;
+    self->stats = settings->stats;
+    self->retry_after = RETRY_AFTER;
+    return self;
+}
+
+void worker_destroy(worker_t **self_p)
+{
+    free(*self_p);
+    *self_p = NULL;
+}
+
+//  ---- lists -------------------------------------------------------------------------------------
+
+static void s_append(list_t *list, endpoint_t *endpoint)
+{
+    endpoint_set_next(endpoint, NULL);
+    if (list->last)
+        endpoint_set_next(list->last, endpoint);
+    else
+        list->first = endpoint;
+    list->last = endpoint;
+}
+
+static endpoint_t *s_shift(list_t *list)
+{
+    endpoint_t *first = list->first;
+    list->first = endpoint_next(first);
+    if (!list->first)
+        list->last = NULL;
+    return first;
+}
+
+static bool s_remove(list_t *list, endpoint_t *endpoint)
+{
+    endpoint_t *before = NULL, *at = list->first;
+    for (; at && at != endpoint; at = endpoint_next(at))
+        before = at;
+    if (!at)
+        return false;
+    if (before)
+        endpoint_set_next(before, endpoint_next(at));
+    else
+        list->first = endpoint_next(at);
+    if (list->last == at)
+        list->last = before;
+    return true;
+}
+
+//  ---- dispatches --------------------------------------------------------------------------------
+
+static void s_give_back(worker_t *self, dispatch_t *dispatch)
+{
+    pipe_put(self->settings.orderer, &dispatch->item, 1);
+}
+
+static void s_open(worker_t *self, dispatch_t *dispatch)
+{
+    int rc = endpoint_open(dispatch->endpoint);
+    if (rc < 0)
+        log_error("worker %u cannot open %s: %s", self->settings.number,
+                  endpoint_address(dispatch->endpoint), zmq_strerror(-rc));
+    stats_add(&self->stats->endpoints, 1);
+    s_give_back(self, dispatch);
+}
+
+static void s_close(worker_t *self, dispatch_t *dispatch)
+{
+    endpoint_t *endpoint = dispatch->endpoint;
+    if (!s_remove(&self->waiting, endpoint) && s_remove(&self->blocked, endpoint))
+        stats_add(&self->stats->endpoints_blocked, (uint64_t)-1);
+    uint64_t backlog = endpoint_backlog(endpoint);
+    stats_add(&self->stats->backlog_messages, -backlog);
+    stats_add(&self->stats->discarded, backlog);
+    stats_add(&self->stats->endpoints, (uint64_t)-1);
+    pipe_item_t *unsent = endpoint_close(endpoint);
+    while (unsent) {
+        pipe_item_t *next = unsent->next;
+        s_give_back(self, (dispatch_t *)unsent);
+        unsent = next;
+    }
+    s_give_back(self, dispatch);
+}
+
+static void s_put(worker_t *self, dispatch_t *dispatch)
+{
+    endpoint_t *endpoint = dispatch->endpoint;
+    if (!endpoint_backlog(endpoint))
+        s_append(&self->waiting, endpoint);
+    stats_add(&self->stats->backlog_messages, dispatch->count);
+    endpoint_put(endpoint, dispatch);
+}
+
+static bool s_take(worker_t *self)
+{
+    int64_t waited;
+    pipe_item_t *item = pipe_take(self->settings.orderer, &waited);
+    if (!item)
+        return false;
+    histogram_add(&self->stats->batch_wait, (uint64_t)waited, 1);
+    while (item) {
+        pipe_item_t *next = item->next;
+        dispatch_t *dispatch = (dispatch_t *)item;
+        if (dispatch->kind == DISPATCH_OPEN)
+            s_open(self, dispatch);
+        else if (dispatch->kind == DISPATCH_CLOSE)
+            s_close(self, dispatch);
+        else if (dispatch->count)
+            s_put(self, dispatch);
+        else
+            s_give_back(self, dispatch);
+        item = next;
+    }
+    return true;
+}
+
+//  ---- sending -----------------------------------------------------------------------------------
+
+static void s_set_aside(worker_t *self, endpoint_t *endpoint)
+{
+    if (!self->blocked.first)
+        self->retry_at = pipe_clock() + self->retry_after;
+    s_append(&self->blocked, endpoint);
+    stats_add(&self->stats->endpoints_blocked, 1);
+}
+
+static void s_count_send(worker_t *self, const endpoint_send_t *send)
+{
+    stats_add(&self->stats->sends, 1);
+    stats_add(&self->stats->sent_messages, send->messages);
+    stats_add(&self->stats->sent_bytes, send->bytes);
+    stats_add(&self->stats->backlog_messages, -(uint64_t)send->messages);
+    histogram_add(&self->stats->send, (uint64_t)send->duration, 1);
+}
+
+static void s_serve(worker_t *self, endpoint_t *endpoint)
+{
+    endpoint_send_t send;
+    endpoint_result_t result =
+        endpoint_send(endpoint, self->settings.batch_max, self->settings.batch_bytes, &send);
+    if (result == ENDPOINT_SENT) {
+        s_count_send(self, &send);
+        self->retry_after = RETRY_AFTER;
+        dispatch_t *done;
+        while ((done = endpoint_done(endpoint)))
+            s_give_back(self, done);
+        if (endpoint_backlog(endpoint))
+            s_append(&self->waiting, endpoint);
+        return;
+    }
+    stats_add(result == ENDPOINT_FAILED ? &self->stats->failed : &self->stats->would_block, 1);
+    s_set_aside(self, endpoint);
+}
+
+static void s_retry_blocked(worker_t *self)
+{
+    if (!self->blocked.first || pipe_clock() < self->retry_at)
+        return;
+    if (self->retry_after < RETRY_AFTER_MAX)
+        self->retry_after *= 2;
+    list_t blocked = self->blocked;
+    self->blocked = (list_t){0};
+    stats_set(&self->stats->endpoints_blocked, 0);
+    while (blocked.first)
+        s_append(&self->waiting, s_shift(&blocked));
+}
+
+static bool s_send_some(worker_t *self)
+{
+    s_retry_blocked(self);
+    for (int i = 0; i < SENDS_A_TURN && self->waiting.first; i++)
+        s_serve(self, s_shift(&self->waiting));
+    return self->waiting.first != NULL;
+}
+
+//  ---- the actor ---------------------------------------------------------------------------------
+
+static void s_control(worker_t *self, zsock_t *control)
+{
+    char *command = zstr_recv_nowait(control);
+    if (command && strcmp(command, "$TERM") == 0)
+        self->terminated = true;
+    zstr_free(&command);
+}
+
+static void s_wait(worker_t *self, zsock_t *control)
+{
+    zmq_pollitem_t items[] = {{zsock_resolve(control), 0, ZMQ_POLLIN, 0},
+                              {pipe_socket(self->settings.orderer), 0, ZMQ_POLLIN, 0}};
+    long timeout = -1;
+    if (self->blocked.first) {
+        int64_t left = self->retry_at - pipe_clock();
+        timeout = left > 0 ? (long)((left + 999999) / 1000000) : 0;
+    }
+    if (zmq_poll(items, 2, timeout) > 0 && items[0].revents)
+        s_control(self, control);
+}
+
+void worker_run(zsock_t *control, void *args)
+{
+    worker_t *self = args;
+    zsock_signal(control, 0);
+    while (!self->terminated) {
+        bool busy = s_take(self);
+        busy |= s_send_some(self);
+        pipe_flush(self->settings.orderer);
+        if (!busy)
+            s_wait(self, control);
+        else
+            s_control(self, control);
+    }
+}
