@@ -38,8 +38,8 @@ typedef enum { ANY, BIND, CONNECT, PATTERN, ADDRESS } config_form_t;
 static const char *const s_forms[] = {
     [ANY] = "a text",
     [BIND] = "tcp://ADDRESS:PORT or ipc://PATH",
-    [CONNECT] = "tcp://ADDRESS:PORT or ipc://PATH",
-    [PATTERN] = "tcp://ADDRESS:PORT or ipc://PATH, with * or ? for what may differ",
+    [CONNECT] = "tcp://ADDRESS:PORT or ipc:///PATH",
+    [PATTERN] = "tcp://ADDRESS:PORT with * for any, or ipc://GLOB",
     [ADDRESS] = "ADDRESS:PORT, [ADDRESS]:PORT or nothing",
 };
 
@@ -333,21 +333,23 @@ static bool s_fail_unknown(loader_t *self, const char *path)
 typedef struct {
     char host[64];
     const char *port; //  empty if there is none
-    bool literal; //  an IPv4 address, or an IPv6 address in brackets
+    bool literal; //  an IPv4 address, or an IPv6 address in brackets, as inet_ntop writes it
     bool loopback;
 } address_t;
 
+//  Endpoints are compared as texts, so of the many spellings of an IPv6 address one counts.
 static void s_read_host(address_t *self)
 {
+    struct in6_addr v6;
+    struct in_addr v4;
+    char inner[sizeof self->host] = "", usual[INET6_ADDRSTRLEN] = "";
     size_t size = strlen(self->host);
     if (size > 2 && self->host[0] == '[' && self->host[size - 1] == ']') {
-        char inner[sizeof self->host] = "";
         memcpy(inner, self->host + 1, size - 2);
-        struct in6_addr v6;
-        self->literal = inet_pton(AF_INET6, inner, &v6) == 1;
+        self->literal = inet_pton(AF_INET6, inner, &v6) == 1 &&
+                        inet_ntop(AF_INET6, &v6, usual, sizeof usual) && strcmp(inner, usual) == 0;
         self->loopback = self->literal && IN6_IS_ADDR_LOOPBACK(&v6);
     } else {
-        struct in_addr v4;
         self->literal = inet_pton(AF_INET, self->host, &v4) == 1;
         self->loopback = self->literal && ntohl(v4.s_addr) >> 24 == 127;
     }
@@ -382,36 +384,26 @@ static bool s_read_number(const char *text, uint64_t *number)
     return true;
 }
 
-//  Port 0 is any free one, for what is bound; * is that too, or any port of others.
+//  What is ours may have port 0, any free one; * is that too, or any port of somebody else.
 static bool s_is_port(config_form_t form, const char *text)
 {
+    bool ours = form == BIND || form == ADDRESS;
     if (strcmp(text, "*") == 0)
         return form == BIND || form == PATTERN;
-    uint64_t port, lowest = form == CONNECT || form == PATTERN;
-    return s_read_number(text, &port) && port >= lowest && port <= UINT16_MAX;
+    uint64_t port;
+    return s_read_number(text, &port) && (ours || *text != '0') && port <= UINT16_MAX;
 }
 
-//  A name would have to be resolved, so a host is an address, or * or a glob where these make
-//  sense.
-static bool s_is_host(config_form_t form, const address_t *address)
-{
-    const char *host = address->host;
-    if (form == BIND && strcmp(host, "*") == 0)
-        return true;
-    if (form == PATTERN && strpbrk(host, "*?"))
-        return !host[strspn(host, "0123456789abcdefABCDEF.:[]*?")];
-    return address->literal;
-}
-
-static const char *s_check_path(const char *path)
+static const char *s_check_path(config_form_t form, const char *path)
 {
     if (!*path || strcmp(path, "@") == 0)
         return "has an empty path";
     if (strlen(path) >= sizeof((struct sockaddr_un *)0)->sun_path)
         return "has a path that is too long for a socket";
-    return NULL;
+    return form == CONNECT && *path != '/' ? "has no absolute path" : NULL;
 }
 
+//  A name would have to be resolved, so a host is an address, or * for all where that makes sense.
 static const char *s_check_form(config_form_t form, const char *text)
 {
     if (form == ANY)
@@ -419,12 +411,13 @@ static const char *s_check_form(config_form_t form, const char *text)
     const char *path = s_after(text, "ipc://");
     const char *host = form == ADDRESS ? text : s_after(text, "tcp://");
     if (path && form != ADDRESS)
-        return s_check_path(path);
+        return s_check_path(form, path);
     if (!host)
         return "is neither tcp:// nor ipc://";
     address_t address = s_address(host);
-    if (!s_is_host(form, &address))
-        return "has no literal address";
+    bool any = strcmp(address.host, "*") == 0 && (form == BIND || form == PATTERN);
+    if (!any && !address.literal)
+        return "has no literal address in its usual form";
     return s_is_port(form, address.port) ? NULL : "has no valid port";
 }
 

@@ -421,91 +421,89 @@ typedef struct {
     unsigned count;
 } figure_t;
 
-#define FIGURE(type, field) \
-    { \
-#field, offsetof(type, field), NUMBER, NULL, 0 \
-    }
-#define SHAPED(type, field, form) \
-    { \
-#field, offsetof(type, field), form, NULL, 0 \
-    }
-#define NAMED(type, field, names, count) \
-    { \
-#field, offsetof(type, field), NUMBER, names, count \
-    }
+#define FIGURE(type, field) .key = #field, .offset = offsetof(type, field)
 
 static const figure_t s_front[] = {
-    FIGURE(front_stats_t, requests),
-    FIGURE(front_stats_t, request_bytes),
-    NAMED(front_stats_t, errors, s_code_name, ERROR_CODES),
-    FIGURE(front_stats_t, replies),
-    FIGURE(front_stats_t, replies_dropped_unreachable),
-    FIGURE(front_stats_t, replies_dropped_full),
-    FIGURE(front_stats_t, peers),
-    FIGURE(front_stats_t, publishers),
-    SHAPED(front_stats_t, reply_wait, DURATIONS),
+    {FIGURE(front_stats_t, requests)},
+    {FIGURE(front_stats_t, request_bytes)},
+    {FIGURE(front_stats_t, errors), .names = s_code_name, .count = ERROR_CODES},
+    {FIGURE(front_stats_t, replies)},
+    {FIGURE(front_stats_t, replies_dropped_unreachable)},
+    {FIGURE(front_stats_t, replies_dropped_full)},
+    {FIGURE(front_stats_t, peers)},
+    {FIGURE(front_stats_t, publishers)},
+    {FIGURE(front_stats_t, reply_wait), .form = DURATIONS},
 };
 
 static const figure_t s_orderer[] = {
-    NAMED(orderer_stats_t, outcomes, outcome_name, OUTCOMES),
-    FIGURE(orderer_stats_t, unreceived),
-    FIGURE(orderer_stats_t, clients),
-    FIGURE(orderer_stats_t, clients_evicted),
-    FIGURE(orderer_stats_t, receivers),
-    FIGURE(orderer_stats_t, held_messages),
-    FIGURE(orderer_stats_t, held_bytes),
-    FIGURE(orderer_stats_t, retained_messages),
-    FIGURE(orderer_stats_t, retained_bytes),
-    FIGURE(orderer_stats_t, unacked_messages),
-    SHAPED(orderer_stats_t, oldest_unacked, SECONDS),
-    FIGURE(orderer_stats_t, gaps_open),
-    FIGURE(orderer_stats_t, gaps_filled),
-    FIGURE(orderer_stats_t, gaps_skipped),
-    FIGURE(orderer_stats_t, gaps_reset),
-    FIGURE(orderer_stats_t, gaps_alarmed),
-    FIGURE(orderer_stats_t, gap_notices),
-    FIGURE(orderer_stats_t, pushes_given_up),
-    FIGURE(orderer_stats_t, released),
-    FIGURE(orderer_stats_t, acked),
-    FIGURE(orderer_stats_t, taken),
-    FIGURE(orderer_stats_t, redelivered),
-    NAMED(orderer_stats_t, go_backs, s_go_back_name, 3),
-    FIGURE(orderer_stats_t, acks_stale),
-    FIGURE(orderer_stats_t, acks_beyond),
-    FIGURE(orderer_stats_t, acks_unknown),
-    FIGURE(orderer_stats_t, attaches),
-    FIGURE(orderer_stats_t, takeovers),
-    FIGURE(orderer_stats_t, receivers_timed_out),
-    SHAPED(orderer_stats_t, enqueue, DURATIONS),
-    SHAPED(orderer_stats_t, ordering_wait, DURATIONS),
-    SHAPED(orderer_stats_t, delivery, DURATIONS),
-    SHAPED(orderer_stats_t, queue_length, LENGTHS),
-    SHAPED(orderer_stats_t, request_wait, DURATIONS),
-    SHAPED(orderer_stats_t, report_wait, DURATIONS),
+    {FIGURE(orderer_stats_t, outcomes), .names = outcome_name, .count = OUTCOMES},
+    {FIGURE(orderer_stats_t, unreceived)},
+    {FIGURE(orderer_stats_t, clients)},
+    {FIGURE(orderer_stats_t, clients_evicted)},
+    {FIGURE(orderer_stats_t, receivers)},
+    {FIGURE(orderer_stats_t, held_messages)},
+    {FIGURE(orderer_stats_t, held_bytes)},
+    {FIGURE(orderer_stats_t, retained_messages)},
+    {FIGURE(orderer_stats_t, retained_bytes)},
+    {FIGURE(orderer_stats_t, unacked_messages)},
+    {FIGURE(orderer_stats_t, oldest_unacked), .form = SECONDS},
+    {FIGURE(orderer_stats_t, gaps_open)},
+    {FIGURE(orderer_stats_t, gaps_filled)},
+    {FIGURE(orderer_stats_t, gaps_skipped)},
+    {FIGURE(orderer_stats_t, gaps_reset)},
+    {FIGURE(orderer_stats_t, gaps_alarmed)},
+    {FIGURE(orderer_stats_t, gap_notices)},
+    {FIGURE(orderer_stats_t, pushes_given_up)},
+    {FIGURE(orderer_stats_t, released)},
+    {FIGURE(orderer_stats_t, acked)},
+    {FIGURE(orderer_stats_t, taken)},
+    {FIGURE(orderer_stats_t, redelivered)},
+    {FIGURE(orderer_stats_t, go_backs), .names = s_go_back_name, .count = 3},
+    {FIGURE(orderer_stats_t, acks_stale)},
+    {FIGURE(orderer_stats_t, acks_beyond)},
+    {FIGURE(orderer_stats_t, acks_unknown)},
+    {FIGURE(orderer_stats_t, attaches)},
+    {FIGURE(orderer_stats_t, takeovers)},
+    {FIGURE(orderer_stats_t, receivers_timed_out)},
+    {FIGURE(orderer_stats_t, enqueue), .form = DURATIONS},
+    {FIGURE(orderer_stats_t, ordering_wait), .form = DURATIONS},
+    {FIGURE(orderer_stats_t, delivery), .form = DURATIONS},
+    {FIGURE(orderer_stats_t, queue_length), .form = LENGTHS},
+    {FIGURE(orderer_stats_t, request_wait), .form = DURATIONS},
+    {FIGURE(orderer_stats_t, report_wait), .form = DURATIONS},
 };
 
 static const figure_t s_workers[] = {
-    FIGURE(worker_stats_t, sends),
-    FIGURE(worker_stats_t, sent_messages),
-    FIGURE(worker_stats_t, sent_bytes),
-    FIGURE(worker_stats_t, would_block),
-    FIGURE(worker_stats_t, failed),
-    FIGURE(worker_stats_t, discarded),
-    FIGURE(worker_stats_t, backlog_messages),
-    FIGURE(worker_stats_t, inflight_messages),
-    FIGURE(worker_stats_t, endpoints),
-    FIGURE(worker_stats_t, endpoints_blocked),
-    SHAPED(worker_stats_t, send, DURATIONS),
-    SHAPED(worker_stats_t, batch_wait, DURATIONS),
+    {FIGURE(worker_stats_t, sends)},
+    {FIGURE(worker_stats_t, sent_messages)},
+    {FIGURE(worker_stats_t, sent_bytes)},
+    {FIGURE(worker_stats_t, would_block)},
+    {FIGURE(worker_stats_t, failed)},
+    {FIGURE(worker_stats_t, discarded)},
+    {FIGURE(worker_stats_t, backlog_messages)},
+    {FIGURE(worker_stats_t, inflight_messages)},
+    {FIGURE(worker_stats_t, endpoints)},
+    {FIGURE(worker_stats_t, endpoints_blocked)},
+    {FIGURE(worker_stats_t, send), .form = DURATIONS},
+    {FIGURE(worker_stats_t, batch_wait), .form = DURATIONS},
 };
 
 static const figure_t s_process[] = {
-    SHAPED(process_t, cpu, SECONDS),
-    SHAPED(process_t, start_time, SECONDS),
-    FIGURE(process_t, resident_memory_bytes),
-    FIGURE(process_t, open_fds),
-    FIGURE(process_t, max_fds),
+    {FIGURE(process_t, cpu), .form = SECONDS},
+    {FIGURE(process_t, start_time), .form = SECONDS},
+    {FIGURE(process_t, resident_memory_bytes)},
+    {FIGURE(process_t, open_fds)},
+    {FIGURE(process_t, max_fds)},
 };
+
+//  The object, or NULL if something could not be put into it for want of memory.
+static json_t *s_whole(json_t *json, int failed)
+{
+    if (!failed)
+        return json;
+    json_decref(json);
+    return NULL;
+}
 
 static json_t *s_json_histogram(const histogram_t *figure, double unit)
 {
@@ -518,15 +516,12 @@ static json_t *s_json_histogram(const histogram_t *figure, double unit)
     uint64_t count = histogram_count(&copy);
     double mean = count ? (double)stats_get(&copy.sum) / (double)count * unit : 0;
     json_t *json = json_pack("{s:I, s:f}", "count", (json_int_t)count, "mean", mean);
-    int failed = json ? 0 : -1;
+    int failed = 0;
     for (size_t i = 0; i < sizeof quantiles / sizeof quantiles[0]; i++) {
         double value = (double)histogram_quantile(&copy, quantiles[i].q) * unit;
         failed |= json_object_set_new(json, quantiles[i].key, json_real(value));
     }
-    if (!failed)
-        return json;
-    json_decref(json);
-    return NULL;
+    return s_whole(json, failed);
 }
 
 static json_t *s_json_array(const figure_t *figure, const stats_t *numbers)
@@ -536,10 +531,7 @@ static json_t *s_json_array(const figure_t *figure, const stats_t *numbers)
     for (unsigned i = 0; i < figure->count; i++)
         failed |= json_object_set_new(json, figure->names(i),
                                       json_integer((json_int_t)stats_get(&numbers[i])));
-    if (!failed)
-        return json;
-    json_decref(json);
-    return NULL;
+    return s_whole(json, failed);
 }
 
 static json_t *s_json_figure(const figure_t *figure, const void *at)
@@ -567,10 +559,7 @@ static json_t *s_json_add(json_t *json, const figure_t *figures, size_t count, c
         failed |= json_object_set_new(
             json, figures[i].key,
             s_json_figure(&figures[i], (const uint8_t *)actor + figures[i].offset));
-    if (!failed)
-        return json;
-    json_decref(json);
-    return NULL;
+    return s_whole(json, failed);
 }
 #define JSON_ADD(json, figures, actor) \
     s_json_add(json, figures, sizeof figures / sizeof figures[0], actor)
@@ -585,10 +574,7 @@ static json_t *s_json_workers(const broker_stats_t *stats)
             failed |= json_array_append_new(
                 json, JSON_ADD(json_pack("{s:i}", "worker", (int)k), s_workers, worker));
     }
-    if (!failed)
-        return json;
-    json_decref(json);
-    return NULL;
+    return s_whole(json, failed);
 }
 
 char *metrics_json(const broker_stats_t *stats)

@@ -10,6 +10,9 @@
    when there is no credit. Credit comes back with the chains that flow the other way, or by itself
    once half the capacity is due. The sockets' high-water marks lie behind it and are never reached.
 
+    Credit comes in with pipe_take. So an actor's turn is: take, put, flush; and it waits only after a
+    turn whose take found nothing.
+
     An end belongs to one thread at a time. */
 
 #ifndef SEQPUSH_PIPE_H

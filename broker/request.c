@@ -5,7 +5,7 @@
     protobuf-c). Every other body is unpacked by protobuf-c and checked here.
 
     One rule joins the two: a frame is malformed if and only if protobuf-c cannot read it. What
-    protobuf-c takes is known at two places, s_next (how a field is encoded) and s_fits (which wire
+    protobuf-c takes is known at two places, s_field (how a field is encoded) and s_fits (which wire
     type a known field may have); the walks use these for all that they do not expect.            */
 
 #include "request.h"
@@ -241,7 +241,7 @@ static inline bool s_read_usual(request_push_t *push, span_t rest, uint64_t *pay
     field_t id = {0}, epoch = {0}, seq = {0}, body = {0};
     if (!s_take(&rest, WIRE_PUSH_CLIENT_ID, &id) || !s_take(&rest, WIRE_PUSH_EPOCH, &epoch) ||
         !s_take(&rest, WIRE_PUSH_SEQ, &seq) || !s_take(&rest, WIRE_PUSH_PAYLOAD, &body) ||
-        rest.at != rest.end)
+        rest.at != rest.end || id.value == 0)
         return false;
     s_set_id(push, id);
     push->epoch = epoch.value;
@@ -256,6 +256,9 @@ static inline bool s_read_usual(request_push_t *push, span_t rest, uint64_t *pay
 static bool s_read_fields(request_push_t *push, span_t rest, uint64_t *payload, bool *regular)
 {
     unsigned seen = 0;
+    push->id = rest.at;
+    push->id_size = 0;
+    push->epoch = push->seq = 0;
     while (rest.at < rest.end) {
         field_t field = s_field(rest);
         if (!field.next)
@@ -296,10 +299,8 @@ static inline bool s_read_push(request_push_t *push, span_t whole, span_t conten
                                const request_limits_t *limits)
 {
     uint64_t payload = 0;
-    push->bytes = push->id = whole.at;
+    push->bytes = whole.at;
     push->size = (uint32_t)s_size(whole);
-    push->id_size = 0;
-    push->epoch = push->seq = 0;
     if (!s_read_usual(push, content, &payload) && !s_read_fields(push, content, &payload, &regular))
         return false;
     push->numberless = push->seq == 0;
