@@ -251,11 +251,17 @@ static bool s_take_replies(front_t *self)
 
 //  ---- requests in -------------------------------------------------------------------------------
 
+//  Pushes that the peer may have undecided beside those that it has.
+static uint32_t s_credit_left(const front_t *self, const peer_t *peer)
+{
+    uint32_t credit = self->settings.publisher_credit;
+    return peer->undecided < credit ? credit - peer->undecided : 0;
+}
+
 //  Refuses, from the end, the pushes of a batch that exceed the peer's credit.
 static void s_cut_to_credit(front_t *self, const peer_t *peer, request_t *request)
 {
-    uint32_t left = self->settings.publisher_credit - peer->undecided;
-    for (uint32_t i = left; i < request->count; i++) {
+    for (uint32_t i = s_credit_left(self, peer); i < request->count; i++) {
         push_t *push = &request->pushes[i];
         if (push->outcome != OUTCOME_ACCEPTED)
             continue;
@@ -273,7 +279,7 @@ static void s_pass_on(front_t *self, peer_t *peer, request_t *request, int64_t n
     request->received_at = now;
     if (request->kind == REQUEST_PUSH) {
         peer->pushed_at = now;
-        if (request->count > self->settings.publisher_credit - peer->undecided)
+        if (request->count > s_credit_left(self, peer))
             s_cut_to_credit(self, peer, request);
         peer->undecided += request->count;
     }

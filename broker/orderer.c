@@ -10,6 +10,7 @@
 
 #define CHAINS_A_TURN 4 //  chains of requests taken before dispatches go out
 #define SPARE_MAX 1024 //  dispatches kept for the next time
+#define ALARMS_A_SECOND 10
 #define DRAIN_LOOK 5000000 //  ns between looks at what a drain waits for
 
 struct orderer {
@@ -19,6 +20,8 @@ struct orderer {
     unsigned *endpoints; //  by worker: how many it has
     dispatch_t *spare; //  empty ones, chained
     unsigned spare_count;
+    int64_t alarms_since; //  when the present second of alarms began
+    unsigned alarms; //  in it
     bool draining;
     bool drained;
     bool terminated;
@@ -170,8 +173,24 @@ static void s_tell_detached(orderer_t *self, const core_effect_t *effect)
     pipe_put(self->settings.front, &unasked->item, 1);
 }
 
-static void s_log_alarm(const core_effect_t *effect)
+//  Peers decide how many holes there are, so only some a second are logged; the metric has them
+//  all.
+static bool s_may_log_alarm(orderer_t *self)
 {
+    int64_t now = pipe_clock();
+    if (now - self->alarms_since > 1000000000) {
+        if (self->alarms > ALARMS_A_SECOND)
+            log_warning("%u more clients wait for a missing push", self->alarms - ALARMS_A_SECOND);
+        self->alarms = 0;
+        self->alarms_since = now;
+    }
+    return ++self->alarms <= ALARMS_A_SECOND;
+}
+
+static void s_log_alarm(orderer_t *self, const core_effect_t *effect)
+{
+    if (!s_may_log_alarm(self))
+        return;
     char id[2 * ID_MAX + 1];
     for (int i = 0; i < effect->id_size; i++)
         snprintf(id + 2 * i, 3, "%02x", effect->id[i]);
@@ -190,7 +209,7 @@ static void s_do_effects(orderer_t *self)
         else if (effect.kind == EFFECT_DETACHED)
             s_tell_detached(self, &effect);
         else
-            s_log_alarm(&effect);
+            s_log_alarm(self, &effect);
     }
 }
 
