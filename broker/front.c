@@ -55,6 +55,7 @@ static bool s_bind(front_t *self, char **error)
 {
     for (size_t i = 0; i < self->settings.bind_count; i++) {
         const char *endpoint = self->settings.bind[i];
+        zsock_set_ipv6(self->router, strchr(endpoint, '[') != NULL);
         if (zmq_bind(self->handle, endpoint) != 0) {
             *error = s_bind_failed(endpoint);
             return false;

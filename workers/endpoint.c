@@ -56,6 +56,7 @@ int endpoint_open(endpoint_t *self)
     zsock_set_linger(self->socket, 0);
     zsock_set_sndhwm(self->socket, self->send_hwm);
     zsock_set_tcp_keepalive(self->socket, 1);
+    zsock_set_ipv6(self->socket, strchr(self->address, '[') != NULL);
     zsock_set_reconnect_ivl(self->socket, 100);
     zsock_set_reconnect_ivl_max(self->socket, 2000);
     if (zsock_connect(self->socket, "%s", self->address) == 0)
