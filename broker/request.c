@@ -18,8 +18,7 @@
 //  protobuf-c reads tags and lengths from at most this many bytes.
 #define HEADER_MAX 5
 
-//  Frames beyond this are not read: protobuf-c takes no field of more, and sizes of pushes are 32
-//  bits.
+//  Larger frames are not read: protobuf-c takes no longer field, and a push has 32 bits of size.
 #define FRAME_MAX ((size_t)INT32_MAX)
 
 //  What protobuf-c may use for one request. An Attach or ack with 100,000 positions takes 12 MiB. A
@@ -250,9 +249,9 @@ static inline bool s_read_usual(request_push_t *push, span_t rest, uint64_t *pay
     return true;
 }
 
-//  Reads the fields of a Push as protobuf-c does, where the last occurrence counts. `*regular` is
-//  set to false if one is repeated, not known or not for publishers. False if protobuf-c could not
-//  read.
+//  Reads any Push as protobuf-c does, where the last occurrence of a field counts. `*regular` is
+//  set to false if a field is not canonical, repeated, not known or not for publishers. False if
+//  protobuf-c could not read it.
 static bool s_read_fields(request_push_t *push, span_t rest, uint64_t *payload, bool *regular)
 {
     unsigned seen = 0;
@@ -455,12 +454,12 @@ static const char *s_check_body(const Seqpush__V1__Request *body)
     }
 }
 
-//  Bodies have the field numbers 1 to 7, in the order of the kinds.
-static request_kind_t s_kind(uint64_t number)
+static request_kind_t s_kind(Seqpush__V1__Request__BodyCase number)
 {
-    _Static_assert(REQUEST_PUSH == SEQPUSH__V1__REQUEST__BODY_PUSH - 1, "first kind");
-    _Static_assert(REQUEST_RESET == SEQPUSH__V1__REQUEST__BODY_RESET - 1, "last kind");
-    return (request_kind_t)(number - 1);
+    _Static_assert(REQUEST_PUSH == 0 && REQUEST_RESET == SEQPUSH__V1__REQUEST__BODY_RESET -
+                                                             SEQPUSH__V1__REQUEST__BODY_PUSH,
+                   "kinds in the order of the bodies");
+    return (request_kind_t)(number - SEQPUSH__V1__REQUEST__BODY_PUSH);
 }
 
 static request_t *s_read_other(span_t frame, refusal_t *refusal)
