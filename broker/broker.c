@@ -14,7 +14,7 @@
 
 //  In units of request weight: one a request, and one for every 4 KiB of it. What is beyond waits
 //  in the ROUTER; a longer pipe would only make the wait of those in it longer.
-#define FRONT_PIPE_CAPACITY 512
+#define FRONT_PIPE_CAPACITY 64
 #define WORKER_PIPE_CAPACITY 1024 //  dispatches
 
 //  Descriptors that are not for receivers, and what a receiver takes: a PUSH socket has an eventfd

@@ -35,11 +35,11 @@ static inline void client_table_prefetch(const client_table_t *self, uint64_t ha
         __builtin_prefetch(&self->slots[hash & self->mask]);
 }
 
-//  Brings the client that the slot of a hash points to into the cache.
-static inline void client_table_prefetch_client(const client_table_t *self, uint64_t hash)
+//  The client in the first slot of a hash, which most often is the one with this hash, or NULL. For
+//  prefetching only.
+static inline const client_t *client_table_guess(const client_table_t *self, uint64_t hash)
 {
-    if (self->slots && self->slots[hash & self->mask].client)
-        __builtin_prefetch(self->slots[hash & self->mask].client);
+    return self->slots ? self->slots[hash & self->mask].client : NULL;
 }
 
 //  Adds a client whose id is not in the table. Returns false if there is no memory.

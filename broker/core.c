@@ -323,7 +323,25 @@ void core_prefetch_slot(const core_t *self, const push_t *push)
 
 void core_prefetch_client(const core_t *self, const push_t *push)
 {
-    client_table_prefetch_client(&self->clients, push->hash);
+    const char *client = (const char *)client_table_guess(&self->clients, push->hash);
+    for (size_t line = 0; client && line < sizeof(client_t) + 16; line += 64)
+        __builtin_prefetch(client + line, 1);
+}
+
+void core_prefetch_places(const core_t *self, const push_t *push)
+{
+    const client_t *client = client_table_guess(&self->clients, push->hash);
+    if (!client)
+        return;
+    const retained_t *retained = &client->retained;
+    if (push->seq >= client->view.next_seq && client->window.capacity) {
+        //  The place itself, and the one that a release begins with.
+        uint64_t mask = client->window.capacity - 1;
+        __builtin_prefetch(&client->window.places[push->seq & mask], 1);
+        __builtin_prefetch(&client->window.places[client->view.next_seq & mask], 1);
+    }
+    if (retained->capacity)
+        __builtin_prefetch(retained_at(retained, retained->count), 1);
 }
 
 //  Is there room for one more push? What fills a hole is always let in, but for the memory in all.

@@ -78,9 +78,11 @@ void core_destroy(core_t **self_p);
 //  Starts a batch: what follows until the next one came in one request.
 void core_begin_batch(core_t *self);
 
-//  Prefetches what core_push will read of this push; two steps, some pushes ahead of it.
+//  Prefetches what core_push will read of this push, in three steps some pushes ahead of it: the
+//  slot in the table of clients, the client, its places in window and queue.
 void core_prefetch_slot(const core_t *self, const push_t *push);
 void core_prefetch_client(const core_t *self, const push_t *push);
+void core_prefetch_places(const core_t *self, const push_t *push);
 
 //  Decides one push, whose outcome is still OUTCOME_ACCEPTED, and writes the decision over it. An
 //  accepted push is kept, with a reference of its own to `frame`.

@@ -398,6 +398,7 @@ static void s_wait(front_t *self, zsock_t *control)
 void front_run(zsock_t *control, void *args)
 {
     front_t *self = args;
+    pthread_setname_np(pthread_self(), "front");
     zsock_signal(control, 0);
     while (!self->terminated) {
         bool busy = s_take_replies(self);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHAINS_A_TURN 4 //  chains of requests taken before dispatches go out
+#define CHAINS_A_TURN 1 //  chains of requests taken before dispatches go out
 #define SPARE_MAX 1024 //  dispatches kept for the next time
 #define ALARMS_A_SECOND 10
 #define DRAIN_LOOK 5000000 //  ns between looks at what a drain waits for
@@ -231,11 +231,13 @@ static void s_decide_all(orderer_t *self, request_t *request, int64_t now)
 {
     core_begin_batch(self->core);
     for (uint32_t i = 0; i < request->count; i++) {
-        //  Table slots are asked for eight pushes ahead, clients four: random memory both.
+        //  All of this is random memory, and each step needs what the one before it has fetched.
+        if (i + 12 < request->count)
+            core_prefetch_slot(self->core, &request->pushes[i + 12]);
         if (i + 8 < request->count)
-            core_prefetch_slot(self->core, &request->pushes[i + 8]);
+            core_prefetch_client(self->core, &request->pushes[i + 8]);
         if (i + 4 < request->count)
-            core_prefetch_client(self->core, &request->pushes[i + 4]);
+            core_prefetch_places(self->core, &request->pushes[i + 4]);
         if (request->pushes[i].outcome == OUTCOME_ACCEPTED)
             core_push(self->core, request->frame, &request->pushes[i], now);
     }
@@ -601,6 +603,7 @@ static void s_wait(orderer_t *self, zsock_t *control)
 void orderer_run(zsock_t *control, void *args)
 {
     orderer_t *self = args;
+    pthread_setname_np(pthread_self(), "orderer");
     zsock_signal(control, 0);
     while (!self->terminated) {
         int64_t now = pipe_clock();

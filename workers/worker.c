@@ -230,6 +230,9 @@ static void s_wait(worker_t *self, zsock_t *control)
 void worker_run(zsock_t *control, void *args)
 {
     worker_t *self = args;
+    char name[16];
+    snprintf(name, sizeof name, "worker-%u", self->settings.number);
+    pthread_setname_np(pthread_self(), name);
     zsock_signal(control, 0);
     while (!self->terminated) {
         bool busy = s_take(self);
