@@ -12,6 +12,9 @@
 
 #define ID_MAX 64 //  bytes of a client id or a receiver id
 
+//  Greater seqs are refused, so that sums of a seq and a window never overflow.
+#define SEQ_MAX ((uint64_t)INT64_MAX)
+
 typedef struct {
     const uint8_t *bytes; //  the whole field in the frame: tag, length, Push
     const uint8_t *id; //  client id, in the frame

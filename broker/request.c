@@ -4,194 +4,18 @@
     over, and no push is decoded into memory of its own (12 ns a push against 75 and more with
     protobuf-c). Every other body is unpacked by protobuf-c and checked here.
 
-    One rule joins the two: a frame is malformed if and only if protobuf-c cannot read it. What
-    protobuf-c takes is known at two places, s_field (how a field is encoded) and s_fits (which wire
-    type a known field may have); the walks use these for all that they do not expect.            */
+    One rule joins the two: a frame is malformed if and only if protobuf-c cannot read it; field.h
+    knows what protobuf-c takes. */
 
 #include "request.h"
-#include "wire.h"
+#include "arena.h"
+#include "field.h"
 #include <assert.h>
 #include <sodium.h>
-#include <stdalign.h>
 #include <stdlib.h>
-
-//  protobuf-c reads tags and lengths from at most this many bytes.
-#define HEADER_MAX 5
 
 //  Larger frames are not read: protobuf-c takes no longer field, and a push has 32 bits of size.
 #define FRAME_MAX ((size_t)INT32_MAX)
-
-//  What protobuf-c may use for one request. An Attach or ack with 100,000 positions takes 12 MiB. A
-//  hostile frame of empty fields would take fifty times its size.
-#define ARENA_MAX ((size_t)16 * 1024 * 1024)
-#define ARENA_CHUNK ((size_t)4 * 1024)
-
-//  ---- the arena ---------------------------------------------------------------------------------
-
-//  A chunk of the arena; the newest is the head, and the only one with room.
-struct request_arena {
-    struct request_arena *older;
-    size_t total; //  bytes of this chunk and all older ones
-    size_t size;
-    size_t used;
-    alignas(max_align_t) uint8_t bytes[];
-};
-
-static struct request_arena *s_arena_grow(struct request_arena *older, size_t least)
-{
-    size_t size = least > ARENA_CHUNK ? least : ARENA_CHUNK;
-    size_t total = older ? older->total : 0;
-    if (size > ARENA_MAX - total)
-        return NULL;
-    struct request_arena *self = malloc(sizeof *self + size);
-    if (!self)
-        return NULL;
-    self->older = older;
-    self->total = total + size;
-    self->size = size;
-    self->used = 0;
-    return self;
-}
-
-static void *s_arena_alloc(void *data, size_t size)
-{
-    struct request_arena **head_p = data;
-    size_t rounded = (size + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
-    if (!*head_p || rounded > (*head_p)->size - (*head_p)->used) {
-        struct request_arena *grown = s_arena_grow(*head_p, rounded);
-        if (!grown)
-            return NULL;
-        *head_p = grown;
-    }
-    void *piece = (*head_p)->bytes + (*head_p)->used;
-    (*head_p)->used += rounded;
-    return piece;
-}
-
-//  Pieces go with the whole arena.
-static void s_arena_free(void *data, void *piece)
-{
-    (void)data;
-    (void)piece;
-}
-
-static void s_arena_destroy(struct request_arena *head)
-{
-    while (head) {
-        struct request_arena *older = head->older;
-        free(head);
-        head = older;
-    }
-}
-
-//  ---- what protobuf-c reads ---------------------------------------------------------------------
-
-typedef struct {
-    const uint8_t *at;
-    const uint8_t *end;
-} span_t;
-
-//  A field as it stands in its message. It is handed on by value, which keeps it in registers.
-typedef struct {
-    uint64_t tag; //  field number << 3 | wire type
-    uint64_t value; //  of a varint; bytes of a length-delimited field
-    const uint8_t *content; //  of a length-delimited field
-    const uint8_t *next; //  what follows; NULL: protobuf-c could not read the field
-    bool canonical; //  neither tag nor length nor value could be shorter
-} field_t;
-
-static inline size_t s_size(span_t span)
-{
-    return (size_t)(span.end - span.at);
-}
-
-static inline span_t s_content(field_t field)
-{
-    return (span_t){field.content, field.next};
-}
-
-//  Ends a field with a varint, or a length and so many bytes, at `at`.
-static inline field_t s_value(field_t field, const uint8_t *at, const uint8_t *end)
-{
-    const uint8_t *header = at;
-    if (!wire_get_varint(&at, end, &field.value, &field.canonical))
-        return field;
-    if ((field.tag & 7) == WIRE_VARINT) {
-        field.next = at;
-        return field;
-    }
-    field.content = at;
-    if (at - header <= HEADER_MAX && field.value <= (size_t)(end - at))
-        field.next = at + field.value;
-    return field;
-}
-
-static inline bool s_has_value(uint64_t tag)
-{
-    return (tag & 7) == WIRE_VARINT || (tag & 7) == WIRE_BYTES;
-}
-
-//  Reads the first field of `rest`, which is not empty, if its tag is long or wrong or its size
-//  fixed. protobuf-c refuses field 0 in a tag of one byte (and in no other), groups, and unknown
-//  wire types.
-static field_t s_rare_field(span_t rest)
-{
-    field_t field = {.canonical = true};
-    const uint8_t *at = rest.at;
-    const uint8_t *tag_end = s_size(rest) > HEADER_MAX ? at + HEADER_MAX : rest.end;
-    if ((*at & 0xf8) == 0 || !wire_get_varint(&at, tag_end, &field.tag, &field.canonical))
-        return field;
-    if (s_has_value(field.tag))
-        return s_value(field, at, rest.end);
-    size_t fixed = (field.tag & 7) == WIRE_FIXED64 ? 8 : 4;
-    if ((field.tag & 3) == 1 && fixed <= (size_t)(rest.end - at))
-        field.next = at + fixed;
-    return field;
-}
-
-//  Reads the first field of `rest`, which is not empty, as protobuf-c does.
-static inline field_t s_field(span_t rest)
-{
-    uint8_t tag = *rest.at;
-    if (tag < WIRE_TAG(1, 0) || tag >= 0x80 || !s_has_value(tag))
-        return s_rare_field(rest);
-    return s_value((field_t){.tag = tag, .canonical = true}, rest.at + 1, rest.end);
-}
-
-static bool s_readable(const ProtobufCMessageDescriptor *type, span_t rest);
-
-//  True if protobuf-c takes the field in a message of this type. Requests have no fixed-size fields
-//  and no packed ones.
-static bool s_fits(const ProtobufCMessageDescriptor *type, field_t field)
-{
-    const ProtobufCFieldDescriptor *known =
-        protobuf_c_message_descriptor_get_field(type, (unsigned)(field.tag >> 3));
-    if (!known)
-        return true;
-    switch (known->type) {
-    case PROTOBUF_C_TYPE_BOOL:
-        return true; //  protobuf-c does not look at its wire type
-    case PROTOBUF_C_TYPE_MESSAGE:
-        return (field.tag & 7) == WIRE_BYTES && s_readable(known->descriptor, s_content(field));
-    case PROTOBUF_C_TYPE_BYTES:
-    case PROTOBUF_C_TYPE_STRING:
-        return (field.tag & 7) == WIRE_BYTES;
-    default:
-        return (field.tag & 7) == WIRE_VARINT;
-    }
-}
-
-//  True if protobuf-c can read the whole message, were memory no object.
-static bool s_readable(const ProtobufCMessageDescriptor *type, span_t rest)
-{
-    while (rest.at < rest.end) {
-        field_t field = s_field(rest);
-        if (!field.next || !s_fits(type, field))
-            return false;
-        rest.at = field.next;
-    }
-    return true;
-}
 
 //  ---- the walk over a PushBatch -----------------------------------------------------------------
 
@@ -217,7 +41,7 @@ uint64_t request_hash(const uint8_t key[REQUEST_KEY_SIZE], const void *id, size_
     return hash;
 }
 
-static inline void s_set_id(request_push_t *push, field_t field)
+static inline void s_set_id(push_t *push, field_t field)
 {
     push->id = field.content;
     push->id_size = field.value <= ID_MAX ? (uint8_t)field.value : 0;
@@ -228,14 +52,14 @@ static inline bool s_take(span_t *rest, uint8_t tag, field_t *field)
 {
     if (rest->at == rest->end || *rest->at != tag)
         return true;
-    *field = s_value((field_t){.tag = tag, .canonical = true}, rest->at + 1, rest->end);
+    *field = field_value((field_t){.tag = tag, .canonical = true}, rest->at + 1, rest->end);
     rest->at = field->next;
     return field->next && field->canonical;
 }
 
 //  Reads a Push as encoders write it, its fields canonical and in the order of their numbers. False
 //  if it is another: that is for s_read_fields.
-static inline bool s_read_usual(request_push_t *push, span_t rest, uint64_t *payload)
+static inline bool s_read_usual(push_t *push, span_t rest, uint64_t *payload)
 {
     field_t id = {0}, epoch = {0}, seq = {0}, body = {0};
     if (!s_take(&rest, WIRE_PUSH_CLIENT_ID, &id) || !s_take(&rest, WIRE_PUSH_EPOCH, &epoch) ||
@@ -252,14 +76,14 @@ static inline bool s_read_usual(request_push_t *push, span_t rest, uint64_t *pay
 //  Reads any Push as protobuf-c does, where the last occurrence of a field counts. `*regular` is
 //  set to false if a field is not canonical, repeated, not known or not for publishers. False if
 //  protobuf-c could not read it.
-static bool s_read_fields(request_push_t *push, span_t rest, uint64_t *payload, bool *regular)
+static bool s_read_fields(push_t *push, span_t rest, uint64_t *payload, bool *regular)
 {
     unsigned seen = 0;
     push->id = rest.at;
     push->id_size = 0;
     push->epoch = push->seq = 0;
     while (rest.at < rest.end) {
-        field_t field = s_field(rest);
+        field_t field = field_read(rest);
         if (!field.next)
             return false;
         rest.at = field.next;
@@ -278,7 +102,7 @@ static bool s_read_fields(request_push_t *push, span_t rest, uint64_t *payload, 
             *payload = field.value;
             break;
         default:
-            if (!s_fits(&seqpush__v1__push__descriptor, field))
+            if (!field_fits(&seqpush__v1__push__descriptor, field))
                 return false;
             *regular = false;
             continue;
@@ -294,17 +118,17 @@ static bool s_read_fields(request_push_t *push, span_t rest, uint64_t *payload, 
 //  Reads one push of a batch; `whole` is the field with its tag and length. `regular` tells whether
 //  these are canonical. An irregular push is read as far as it goes, since the client that it names
 //  matters to the pushes after it.
-static inline bool s_read_push(request_push_t *push, span_t whole, span_t content, bool regular,
+static inline bool s_read_push(push_t *push, span_t whole, span_t content, bool regular,
                                const request_limits_t *limits)
 {
     uint64_t payload = 0;
     push->bytes = whole.at;
-    push->size = (uint32_t)s_size(whole);
+    push->size = (uint32_t)span_size(whole);
     if (!s_read_usual(push, content, &payload) && !s_read_fields(push, content, &payload, &regular))
         return false;
     push->numberless = push->seq == 0;
     push->hash = push->id_size ? request_hash(limits->key, push->id, push->id_size) : 0;
-    if (!regular || push->id_size == 0)
+    if (!regular || push->id_size == 0 || push->seq > SEQ_MAX)
         push->outcome = OUTCOME_INVALID;
     else
         push->outcome = payload > limits->max_payload ? OUTCOME_TOO_LARGE : OUTCOME_ACCEPTED;
@@ -315,7 +139,7 @@ static inline bool s_read_push(request_push_t *push, span_t whole, span_t conten
 static bool s_survey_batch(span_t rest, size_t *count, uint32_t *confirm)
 {
     while (rest.at < rest.end) {
-        field_t field = s_field(rest);
+        field_t field = field_read(rest);
         if (!field.next)
             return false;
         rest.at = field.next;
@@ -323,7 +147,7 @@ static bool s_survey_batch(span_t rest, size_t *count, uint32_t *confirm)
             ++*count;
         else if (field.tag == WIRE_BATCH_CONFIRM)
             *confirm = (uint32_t)field.value; //  protobuf-c keeps 32 bits of an enum
-        else if (!s_fits(&seqpush__v1__push_batch__descriptor, field))
+        else if (!field_fits(&seqpush__v1__push_batch__descriptor, field))
             return false;
     }
     return true;
@@ -334,15 +158,15 @@ static bool s_read_pushes(request_t *self, span_t rest, const request_limits_t *
 {
     while (rest.at < rest.end) {
         span_t whole = rest;
-        field_t field = s_field(rest);
+        field_t field = field_read(rest);
         if (!field.next)
             return false;
         rest.at = field.next;
         if (field.tag != WIRE_BATCH_PUSHES)
             continue;
         whole.end = rest.at;
-        request_push_t *push = &self->pushes[self->count++];
-        if (!s_read_push(push, whole, s_content(field), field.canonical, limits))
+        push_t *push = &self->pushes[self->count++];
+        if (!s_read_push(push, whole, field_content(field), field.canonical, limits))
             return false;
         self->rejected += push->outcome != OUTCOME_ACCEPTED;
         self->numberless += push->numberless;
@@ -390,7 +214,7 @@ static bool s_is_id(ProtobufCBinaryData id)
 static bool s_are_positions(Seqpush__V1__Position *const *positions, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        if (!s_is_id(positions[i]->client_id))
+        if (!s_is_id(positions[i]->client_id) || positions[i]->seq > SEQ_MAX)
             return false;
     return true;
 }
@@ -401,7 +225,8 @@ static const char *s_check_attach(const Seqpush__V1__Attach *attach)
     if (!s_is_id(attach->receiver_id))
         return "attach: receiver_id must have 1 to 64 bytes";
     if (!s_are_positions(attach->clients, attach->n_clients))
-        return "attach: every client_id in clients must have 1 to 64 bytes";
+        return "attach: every client_id in clients must have 1 to 64 bytes, every seq at most 63 "
+               "bits";
     if ((uint32_t)attach->ack_mode > SEQPUSH__V1__ACK_MODE__ACK_NONE)
         return "attach: ack_mode is not known";
     if (attach->prefix_case == SEQPUSH__V1__ATTACH__PREFIX_CLIENT_PREFIX &&
@@ -425,10 +250,25 @@ static const char *s_check_ack(const Seqpush__V1__DeliveryAck *ack)
     if (!s_is_id(ack->receiver_id))
         return "ack: receiver_id must have 1 to 64 bytes";
     if (!s_are_positions(ack->positions, ack->n_positions))
-        return "ack: every client_id in positions must have 1 to 64 bytes";
+        return "ack: every client_id in positions must have 1 to 64 bytes, every seq at most 63 "
+               "bits";
     if (!s_are_positions(ack->missing, ack->n_missing))
-        return "ack: every client_id in missing must have 1 to 64 bytes";
+        return "ack: every client_id in missing must have 1 to 64 bytes, every seq at most 63 bits";
     return NULL;
+}
+
+static const char *s_check_skip(const Seqpush__V1__Skip *skip)
+{
+    if (!s_is_id(skip->client_id))
+        return "skip: client_id must have 1 to 64 bytes";
+    return skip->from <= SEQ_MAX && skip->to <= SEQ_MAX ? NULL : "skip: a seq has at most 63 bits";
+}
+
+static const char *s_check_reset(const Seqpush__V1__Reset *reset)
+{
+    if (!s_is_id(reset->client_id))
+        return "reset: client_id must have 1 to 64 bytes";
+    return reset->next_seq <= SEQ_MAX ? NULL : "reset: a seq has at most 63 bits";
 }
 
 static const char *s_check_body(const Seqpush__V1__Request *body)
@@ -445,9 +285,9 @@ static const char *s_check_body(const Seqpush__V1__Request *body)
                    ? NULL
                    : "heartbeat: receiver_id must have at most 64 bytes";
     case SEQPUSH__V1__REQUEST__BODY_SKIP:
-        return s_is_id(body->skip->client_id) ? NULL : "skip: client_id must have 1 to 64 bytes";
+        return s_check_skip(body->skip);
     case SEQPUSH__V1__REQUEST__BODY_RESET:
-        return s_is_id(body->reset->client_id) ? NULL : "reset: client_id must have 1 to 64 bytes";
+        return s_check_reset(body->reset);
     default:
         assert(false);
         return NULL;
@@ -467,8 +307,8 @@ static request_t *s_read_other(span_t frame, refusal_t *refusal)
     request_t *self = s_new(0);
     if (!self)
         return s_refuse(refusal, ERROR_OVERLOADED, "no memory for the request");
-    ProtobufCAllocator allocator = {s_arena_alloc, s_arena_free, &self->arena};
-    self->body = seqpush__v1__request__unpack(&allocator, s_size(frame), frame.at);
+    ProtobufCAllocator allocator = arena_allocator(&self->arena);
+    self->body = seqpush__v1__request__unpack(&allocator, span_size(frame), frame.at);
     const char *wrong = self->body ? s_check_body(self->body) : "request too large to read";
     if (wrong) {
         request_destroy(&self);
@@ -490,7 +330,7 @@ typedef struct {
 static bool s_open(span_t rest, envelope_t *envelope)
 {
     while (rest.at < rest.end) {
-        field_t field = s_field(rest);
+        field_t field = field_read(rest);
         if (!field.next)
             return false;
         rest.at = field.next;
@@ -501,7 +341,7 @@ static bool s_open(span_t rest, envelope_t *envelope)
             envelope->body = field;
         } else if (field.tag == WIRE_REQUEST_ID)
             envelope->request_id = field.value;
-        else if (!s_fits(&seqpush__v1__request__descriptor, field))
+        else if (!field_fits(&seqpush__v1__request__descriptor, field))
             return false;
     }
     return true;
@@ -510,7 +350,7 @@ static bool s_open(span_t rest, envelope_t *envelope)
 static request_t *s_read(span_t frame, const request_limits_t *limits, envelope_t *envelope,
                          refusal_t *refusal)
 {
-    if (s_size(frame) > FRAME_MAX)
+    if (span_size(frame) > FRAME_MAX)
         return s_refuse(refusal, ERROR_INVALID, "request too large to read");
     if (!s_open(frame, envelope))
         return s_refuse(refusal, ERROR_MALFORMED, "a field of the request cannot be read");
@@ -519,7 +359,7 @@ static request_t *s_read(span_t frame, const request_limits_t *limits, envelope_
     if (envelope->bodies > 1)
         return s_refuse(refusal, ERROR_INVALID, "more than one body");
     if (envelope->body.tag == WIRE_REQUEST_PUSH)
-        return s_read_batch(s_content(envelope->body), limits, refusal);
+        return s_read_batch(field_content(envelope->body), limits, refusal);
     return s_read_other(frame, refusal);
 }
 
@@ -537,7 +377,7 @@ request_t *request_read(frame_t *frame, const request_limits_t *limits, error_co
         return self;
     }
     //  What cannot be read as a whole is malformed, whatever else is wrong with it.
-    if (!s_readable(&seqpush__v1__request__descriptor, bytes)) {
+    if (!field_readable(&seqpush__v1__request__descriptor, bytes)) {
         s_refuse(&refusal, ERROR_MALFORMED, "the frame is not a Request");
         envelope.request_id = 0;
     }
@@ -565,7 +405,7 @@ void request_destroy(request_t **self_p)
     *self_p = NULL;
     if (self->frame)
         frame_unref(self->frame);
-    s_arena_destroy(self->arena);
+    arena_destroy(&self->arena);
     free(self->reply);
     free(self);
 }

@@ -155,13 +155,14 @@ static size_t s_defaults_room(const Seqpush__V1__Push *push)
     return (size_t)(2 * ((push->epoch == 0) + (push->seq == 0) + (push->payload.len == 0)));
 }
 
-static void s_check_regular(const request_push_t *push, const Seqpush__V1__Push *expected,
+static void s_check_regular(const push_t *push, const Seqpush__V1__Push *expected,
                             const request_limits_t *limits)
 {
     assert_true(s_is_good_id(expected->client_id.len));
     assert_int_equal(expected->base.n_unknown_fields, 0);
     assert_int_equal(expected->skipped_to, 0);
     assert_false(expected->marker);
+    assert_true(expected->seq <= INT64_MAX);
     assert_int_equal(push->outcome == OUTCOME_TOO_LARGE,
                      expected->payload.len > limits->max_payload);
 
@@ -170,10 +171,10 @@ static void s_check_regular(const request_push_t *push, const Seqpush__V1__Push 
 }
 
 //  An INVALID push must not be one that protobuf-c itself would have written.
-static void s_check_invalid(const request_push_t *push, const Seqpush__V1__Push *expected)
+static void s_check_invalid(const push_t *push, const Seqpush__V1__Push *expected)
 {
     if (!s_is_good_id(expected->client_id.len) || expected->base.n_unknown_fields ||
-        expected->skipped_to || expected->marker)
+        expected->skipped_to || expected->marker || expected->seq > INT64_MAX)
         return;
     Seqpush__V1__PushBatch batch = SEQPUSH__V1__PUSH_BATCH__INIT;
     Seqpush__V1__Push *pushes[] = {(Seqpush__V1__Push *)expected};
@@ -200,7 +201,7 @@ static void s_check_same_message(const ProtobufCMessage *got, const ProtobufCMes
 }
 
 //  The bytes of a push, alone in a Delivery, are the same push.
-static void s_check_passed_on(const request_push_t *push, const Seqpush__V1__Push *expected)
+static void s_check_passed_on(const push_t *push, const Seqpush__V1__Push *expected)
 {
     Seqpush__V1__Delivery *delivery = seqpush__v1__delivery__unpack(NULL, push->size, push->bytes);
     assert_non_null(delivery);
@@ -209,7 +210,7 @@ static void s_check_passed_on(const request_push_t *push, const Seqpush__V1__Pus
     seqpush__v1__delivery__free_unpacked(delivery, NULL);
 }
 
-static void s_check_push(const request_push_t *push, const Seqpush__V1__Push *expected,
+static void s_check_push(const push_t *push, const Seqpush__V1__Push *expected,
                          const request_limits_t *limits)
 {
     ProtobufCBinaryData id = expected->client_id;
@@ -357,6 +358,9 @@ static const refused_t s_refused[] = {
     {"ack: empty client_id", "2205 0a0172 1a00", ERROR_INVALID, 0, "positions"},
     {"ack: long missing client_id", "2248 0a0172 2243 0a41 61*65", ERROR_INVALID, 0, "missing"},
     {"heartbeat: long receiver_id", "2a43 0a41 72*65", ERROR_INVALID, 0, "receiver_id"},
+    {"ack: a seq of 64 bits", "2213 0a0172 1a0e 0a0161 18 80*9 01", ERROR_INVALID, 0, "63 bits"},
+    {"skip: a seq of 64 bits", "320e 0a0161 18 80*9 01", ERROR_INVALID, 0, "63 bits"},
+    {"reset: a seq of 64 bits", "3a0e 0a0161 18 80*9 01", ERROR_INVALID, 0, "63 bits"},
     {"skip: no client_id", "3200", ERROR_INVALID, 0, "client_id"},
     {"skip: long client_id", "3243 0a41 61*65", ERROR_INVALID, 0, "client_id"},
     {"reset: no client_id", "3a00", ERROR_INVALID, 0, "client_id"},
@@ -455,12 +459,14 @@ static const push_case_t s_pushes[] = {
     {"an id alone", "0a03 0a0161", OUTCOME_ACCEPTED, 1, 0, 0},
     {"the longest id", "0a44 0a40 61*64 1801", OUTCOME_ACCEPTED, 64, 0, 1},
     {"defaults written out", "0a09 0a0161 1000 1800 2200", OUTCOME_ACCEPTED, 1, 0, 0},
-    {"the greatest numbers", "0a19 0a0161 10 ff*9 01 18 ff*9 01", OUTCOME_ACCEPTED, 1, UINT64_MAX,
-     UINT64_MAX},
+    {"the greatest numbers", "0a18 0a0161 10 ff*9 01 18 ff*8 7f", OUTCOME_ACCEPTED, 1, UINT64_MAX,
+     INT64_MAX},
     {"the largest payload", "0a6b 0a0161 1801 2264 00*100", OUTCOME_ACCEPTED, 1, 0, 1},
     {"a larger payload", "0a6c 0a0161 1801 2265 00*101", OUTCOME_TOO_LARGE, 1, 0, 1},
     {"a larger payload in front", "0a6c 2265 00*101 0a0161 1801", OUTCOME_TOO_LARGE, 1, 0, 1},
 
+    {"a seq of 63 bits", "0a0d 0a0161 18 ff*8 7f", OUTCOME_ACCEPTED, 1, 0, INT64_MAX},
+    {"a seq of 64 bits", "0a0e 0a0161 18 80*9 01", OUTCOME_INVALID, 1, 0, 1ull << 63},
     {"an empty push", "0a00", OUTCOME_INVALID, 0, 0, 0},
     {"no id", "0a02 1801", OUTCOME_INVALID, 0, 0, 1},
     {"an empty id", "0a04 0a00 1801", OUTCOME_INVALID, 0, 0, 1},
@@ -508,7 +514,7 @@ static void s_check_push_case(const push_case_t *expected)
 
     assert_non_null(result.request);
     assert_int_equal(result.request->count, 3);
-    const request_push_t *push = result.request->pushes;
+    const push_t *push = result.request->pushes;
     assert_int_equal(push[0].outcome, OUTCOME_ACCEPTED);
     assert_int_equal(push[2].outcome, OUTCOME_ACCEPTED);
     assert_ptr_equal(push[1].bytes, push[0].bytes + push[0].size);
