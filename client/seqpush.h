@@ -3,9 +3,10 @@
     A publisher sends sequenced pushes and hears one outcome for each. A receiver binds a PULL
     socket, attaches the clients it serves and gets their pushes in order, each exactly once.
 
-    Both are objects for one thread at a time, the one that calls them; they start no thread of their
-    own and work only inside calls. Errors are returned as negative errno values. Ids are bytes, 1 to
-    64 of them, NUL allowed.                                                                      */
+    Both are objects for one thread at a time, the one that calls them; they start no thread of
+    their own and work only inside calls. All of a process share one ZeroMQ context, and its I/O
+    thread, which comes with the first of them and goes with the last. Errors are returned as
+    negative errno values. Ids are bytes, 1 to 64 of them, NUL allowed.                           */
 
 #ifndef SEQPUSH_H
 #define SEQPUSH_H
@@ -17,6 +18,8 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+#pragma GCC visibility push(default)
 
 #define SEQPUSH_ID_MAX 64
 
@@ -64,27 +67,28 @@ typedef struct {
 typedef struct seqpush_publisher seqpush_publisher_t;
 
 typedef struct {
-    const char *broker;      //  front endpoint, as tcp://127.0.0.1:5570
-    size_t batch_max;        //  pushes a request at most; 0: 64
-    size_t batch_bytes;      //  bytes a request at most, a larger push goes alone; 0: 64 KiB
-    size_t undecided_max;    //  pushes without an outcome that are kept; 0: 16,384
-    size_t undecided_bytes;  //  bytes of them; 0: 64 MiB
-    uint32_t reply_timeout;  //  ms without a reply until a request is sent again; 0: 2000
-    //  Called, inside seqpush_publisher_poll, once for each push whose outcome is decided. WINDOW_FULL,
-    //  BACKLOG_FULL, OVERLOADED and STORAGE_UNAVAILABLE are not reported: they are tried again, in
-    //  order, until another outcome comes. A seq that the broker assigned stands in push->seq. The
-    //  payload is passed too. NULL: outcomes are only counted.
+    const char *broker; //  front endpoint, as tcp://127.0.0.1:5570
+    size_t batch_max; //  pushes a request at most; 0: 64
+    size_t batch_bytes; //  bytes a request at most, a larger push goes alone; 0: 64 KiB
+    size_t undecided_max; //  pushes without an outcome that are kept; 0: 16,384
+    size_t undecided_bytes; //  bytes of them; 0: 64 MiB
+    uint32_t reply_timeout; //  ms without a reply until a request is sent again; 0: 2000
+    //  Called, inside poll, drain, skip and reset, once for each push whose outcome is decided; it
+    //  may push and flush, but nothing else of this publisher. WINDOW_FULL, BACKLOG_FULL,
+    //  OVERLOADED and STORAGE_UNAVAILABLE are not reported: they are tried again, in order, until
+    //  another outcome comes (but for want of memory to keep them). A seq that the broker assigned
+    //  stands in push->seq. The payload is passed too. NULL: outcomes are only counted.
     void (*on_outcome)(void *arg, const seqpush_push_t *push, seqpush_outcome_t outcome);
     void *arg;
 } seqpush_publisher_options_t;
 
 typedef struct {
-    uint64_t pushed;       //  taken by seqpush_publisher_push
+    uint64_t pushed; //  taken by seqpush_publisher_push
     uint64_t outcomes[12]; //  decided, by outcome; those that are tried again are not in here
-    uint64_t retries;      //  pushes sent again after a refusal that may pass
-    uint64_t resends;      //  pushes sent again because no reply came or the broker restarted
-    uint64_t errors;       //  Error replies
-    uint64_t unreceived;   //  accepted, while no receiver was attached for the client
+    uint64_t retries; //  pushes sent again after a refusal that may pass
+    uint64_t resends; //  pushes sent again because no reply came or the broker restarted
+    uint64_t errors; //  Error replies, and replies that make no sense
+    uint64_t unreceived; //  accepted, while no receiver was attached for the client
 } seqpush_publisher_stats_t;
 
 //  Makes a publisher and starts to connect; it need not be there yet. Returns NULL with errno set
@@ -94,28 +98,32 @@ seqpush_publisher_t *seqpush_publisher_new(const seqpush_publisher_options_t *op
 //  Closes the connection; what is undecided is dropped. Takes NULL, sets the pointer to NULL.
 void seqpush_publisher_destroy(seqpush_publisher_t **self_p);
 
-//  Hands in one push; the payload is copied. It goes out when a batch is full, or at the next poll or
-//  flush. Never blocks. Returns 0; -EAGAIN if undecided_max, undecided_bytes or the broker's credit
-//  is used up (poll, then try again); -EINVAL for an id of 0 or more than 64 bytes.
+//  Hands in one push; the payload is copied. It goes out when a batch is full, or at the next poll
+//  or flush. Never blocks. Returns 0; -EAGAIN if undecided_max, undecided_bytes or the broker's
+//  credit is used up (poll, then try again); -EINVAL for an id of 0 or more than 64 bytes; -ENOMEM.
+//  Pushes of one client with seq 0 keep their order, for which only one batch of them is under way
+//  at a time.
 int seqpush_publisher_push(seqpush_publisher_t *self, const seqpush_push_t *push);
 
 //  Sends what is batched, as far as the socket takes it. Never blocks. Returns 0.
 int seqpush_publisher_flush(seqpush_publisher_t *self);
 
-//  Flushes, takes in replies, tries again what is due, and waits up to `timeout_ms` for something to
-//  do (0: does not wait; -1: for ever). To save processor time it lets replies gather: it returns
-//  once an eighth of the credit is free, or all is decided, or the time is up. Returns the number of
-//  pushes undecided, or a negative errno (-EINTR after a signal).
+//  Flushes, takes in replies, tries again what is due, and waits up to `timeout_ms` for something
+//  to do (0: does not wait; -1: for ever). To save processor time it lets replies gather: it
+//  returns once an eighth of the credit is free, or all is decided, or the time is up. Returns the
+//  number of pushes undecided, or a negative errno (-EINTR after a signal).
 long seqpush_publisher_poll(seqpush_publisher_t *self, int timeout_ms);
 
 //  Polls until everything is decided. Returns 0, -ETIMEDOUT after `timeout_ms`, or -EINTR.
 int seqpush_publisher_drain(seqpush_publisher_t *self, int timeout_ms);
 
-//  Gives up the seqs from..to that are missing. Waits for the answer up to `timeout_ms`; `*position`
-//  (may be NULL; only epoch and seq are set) gets where the client then is. Returns 0, -ETIMEDOUT, or -EPROTO if the broker refuses.
+//  Gives up the seqs from..to that are missing. Waits for the answer up to `timeout_ms`;
+//  `*position` (may be NULL; only epoch and seq are set) gets where the client then is. What was
+//  pushed before goes out before. Returns 0, -ETIMEDOUT, -EPROTO if the broker refuses, -EINVAL for
+//  an id, or -EINTR.
 int seqpush_publisher_skip(seqpush_publisher_t *self, const void *client_id, size_t client_id_size,
-                           uint64_t epoch, uint64_t from, uint64_t to,
-                           seqpush_position_t *position, int timeout_ms);
+                           uint64_t epoch, uint64_t from, uint64_t to, seqpush_position_t *position,
+                           int timeout_ms);
 
 //  Starts the client's sequence over in a greater epoch, at `next_seq` (0: the broker's first_seq).
 //  Waits and returns as seqpush_publisher_skip does.
@@ -132,68 +140,79 @@ typedef struct seqpush_receiver seqpush_receiver_t;
 typedef enum { SEQPUSH_ACK_CUMULATIVE = 0, SEQPUSH_ACK_NONE = 1 } seqpush_ack_mode_t;
 
 typedef struct {
-    const char *broker;   //  front endpoint
-    const void *id;       //  receiver_id
-    size_t id_size;       //  1 to 64 bytes
-    const char *bind;     //  PULL endpoint to bind, as tcp://127.0.0.1:*; NULL: that
+    const char *broker; //  front endpoint
+    const void *id; //  receiver_id
+    size_t id_size; //  1 to 64 bytes
+    const char *bind; //  PULL endpoint to bind, as tcp://127.0.0.1:*; NULL: that
     const char *advertise; //  what to tell the broker, if not what was bound; NULL: that
     seqpush_ack_mode_t ack_mode;
     uint32_t ack_interval; //  ms between acks; 0: 5
-    uint32_t ack_every;    //  or pushes between acks; 0: 256
-    uint32_t heartbeat;    //  ms between heartbeats; 0: 2000
-    //  Called, inside seqpush_receiver_poll, for each push in its order, each once.
+    uint32_t ack_every; //  or pushes of one client between acks; 0: 256
+    uint32_t heartbeat; //  ms between heartbeats; 0: 2000
+    //  Called, inside seqpush_receiver_poll, for each push in its order, each once. This and the
+    //  other callbacks may attach and detach, but must not poll or destroy. A push is acknowledged
+    //  when this has returned, or when it detaches. In ACK_NONE, where nothing comes again, what
+    //  lies ahead is a jump; pushes of generation 0 (routes, passthrough) are handed out as they
+    //  come.
     void (*on_push)(void *arg, const seqpush_push_t *push);
     //  A gap notice: from..to were given up. May be NULL.
     void (*on_gap)(void *arg, const void *client_id, size_t client_id_size, uint64_t epoch,
                    uint64_t from, uint64_t to);
-    //  The broker is elsewhere than the position that the receiver has: it goes on after `position`,
-    //  whether by a refused position, a new epoch or something that was given up. May be NULL.
+    //  The broker is elsewhere than the position that the receiver has: it goes on after
+    //  `position`, whether by a refused position, a new epoch or something that was given up. The
+    //  client is attached there; whoever would rather stay away detaches it in this call. May be
+    //  NULL.
     void (*on_jump)(void *arg, const seqpush_position_t *position);
-    //  The broker detached clients, or all if `client_id` is NULL. May be NULL.
+    //  The broker detached clients, or all if `client_id` is NULL, and they are not attached again
+    //  by themselves: taken_over, forbidden, asked, or the code of the Error that refused the
+    //  Attach, as endpoint_refused (there `client_id` may be a prefix). May be NULL.
     void (*on_detached)(void *arg, const void *client_id, size_t client_id_size,
                         const char *reason);
     void *arg;
 } seqpush_receiver_options_t;
 
 typedef struct {
-    uint64_t deliveries;      //  Delivery frames
-    uint64_t pushes;          //  given to on_push
-    uint64_t duplicates;      //  dropped: had been received
-    uint64_t ahead;           //  dropped: something before it is missing
-    uint64_t foreign;         //  deliveries dropped: another generation
-    uint64_t malformed;       //  deliveries dropped: not a Delivery
-    uint64_t gaps;            //  gap notices
-    uint64_t gap_seqs;        //  seqs given up in them
+    uint64_t deliveries; //  Delivery frames
+    uint64_t pushes; //  given to on_push
+    uint64_t duplicates; //  dropped: had been received
+    uint64_t ahead; //  dropped: something before it is missing
+    uint64_t foreign; //  deliveries dropped: another generation
+    uint64_t malformed; //  deliveries dropped: not a Delivery
+    uint64_t gaps; //  gap notices
+    uint64_t gap_seqs; //  seqs given up in them
     uint64_t markers;
-    uint64_t jumps;           //  on_jump
-    uint64_t acks;            //  DeliveryAcks sent
-    uint64_t missing;         //  positions named as missing
-    uint64_t attaches;        //  Attached replies
-    uint64_t errors;          //  Error replies
+    uint64_t jumps; //  on_jump
+    uint64_t acks; //  DeliveryAcks sent
+    uint64_t missing; //  positions named as missing
+    uint64_t attaches; //  Attached replies
+    uint64_t errors; //  Error replies, and replies that cannot be read
 } seqpush_receiver_stats_t;
 
 //  Binds the PULL socket and starts to connect to the broker. Returns NULL with errno set
-//  (EINVAL, EADDRINUSE). The options, strings and id are copied.
+//  (EINVAL, EADDRINUSE). The options, strings and id are copied. on_push must be there.
 seqpush_receiver_t *seqpush_receiver_new(const seqpush_receiver_options_t *options);
 
-//  Sends the last acks and a Detach, waits for them up to 100 ms, closes. Takes NULL.
+//  Sends the last acks and a Detach, waits for the answer up to 100 ms, closes. Takes NULL, sets
+//  the pointer to NULL.
 void seqpush_receiver_destroy(seqpush_receiver_t **self_p);
 
-//  Asks for a client's pushes, going on after (epoch, seq); 0, 0: where the broker is. Takes effect at
-//  the next poll; attaching again after a reconnect or a restart of the broker is done by itself,
-//  with the positions then reached. Returns 0 or -EINVAL.
+//  Asks for a client's pushes, going on after (epoch, seq); 0, 0: where the broker is. Takes effect
+//  at the next poll; attaching again after a reconnect or a restart of the broker is done by
+//  itself, with the positions then reached. Returns 0, -EINVAL or -ENOMEM.
 int seqpush_receiver_attach(seqpush_receiver_t *self, const void *client_id, size_t client_id_size,
                             uint64_t epoch, uint64_t seq);
 
-//  Asks for all clients whose id starts with the prefix; size 0: all. Returns 0 or -EINVAL.
+//  Asks for all clients whose id starts with the prefix; size 0: all. Returns 0, -EINVAL or
+//  -ENOMEM.
 int seqpush_receiver_attach_prefix(seqpush_receiver_t *self, const void *prefix, size_t size);
 
-//  Gives a client back; NULL: all. Returns 0.
+//  Gives a client back; NULL: all. Returns 0. May be called inside the callbacks: what follows in
+//  the same delivery is then neither handed out nor acknowledged.
 int seqpush_receiver_detach(seqpush_receiver_t *self, const void *client_id, size_t client_id_size);
 
-//  Takes in deliveries and replies, calls the callbacks, sends acks and heartbeats that are due, and
-//  waits up to `timeout_ms` for a delivery (0: does not; -1: for ever). Returns the number of pushes
-//  and gap notices handed out, or a negative errno (-EINTR after a signal).
+//  Takes in deliveries and replies, calls the callbacks, sends acks and heartbeats that are due,
+//  and waits up to `timeout_ms` for a delivery (0: does not; -1: for ever). Returns the number of
+//  pushes and gap notices handed out, or a negative errno (-EINTR after a signal).
 long seqpush_receiver_poll(seqpush_receiver_t *self, int timeout_ms);
 
 //  True once the broker has answered an Attach and no further one is under way.
@@ -203,6 +222,8 @@ bool seqpush_receiver_attached(const seqpush_receiver_t *self);
 const char *seqpush_receiver_endpoint(const seqpush_receiver_t *self);
 
 const seqpush_receiver_stats_t *seqpush_receiver_stats(const seqpush_receiver_t *self);
+
+#pragma GCC visibility pop
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,165 @@
+/*  tool.h - what the commands of the seqpush tool share
+
+    A command reads its options with tool_parse, does its work with the client library, and returns
+   an exit status. Everything here is for the main thread, unless it says otherwise. */
+
+#ifndef SEQPUSH_TOOL_H
+#define SEQPUSH_TOOL_H
+
+#include "seqpush.h"
+#include <jansson.h>
+#include <stdio.h>
+
+//  Exit statuses; --help of a command says what they mean there.
+enum { TOOL_OK = 0, TOOL_BAD = 1, TOOL_USAGE = 2, TOOL_UNABLE = 3 };
+
+//  What the options that all commands have are set to.
+typedef struct {
+    const char *broker; //  front endpoint
+    const char *http; //  the broker's http address
+    bool json; //  results as JSON
+} tool_t;
+
+//  ---- options -----------------------------------------------------------------------------------
+
+typedef struct {
+    const char **items; //  borrowed from argv
+    size_t count;
+} tool_list_t;
+
+typedef enum { TOOL_FLAG, TOOL_NUMBER, TOOL_STRING, TOOL_LIST } tool_kind_t;
+
+//  One long option and where its value goes, by kind: bool, uint64_t, const char *, tool_list_t.
+typedef struct {
+    const char *name;
+    tool_kind_t kind;
+    void *value;
+    uint64_t min, max; //  numbers
+    const char *argument; //  as --help names it; NULL for a flag
+    const char *help;
+} tool_option_t;
+
+//  What a command is called with; all but the name is for --help.
+typedef struct {
+    const char *name;
+    const char *usage; //  what follows the name
+    const char *description; //  lines
+    const char *statuses; //  lines on the exit status
+    size_t operands_min, operands_max;
+} tool_command_t;
+
+//  Reads options wherever they stand, the common ones too, and leaves the operands: `*argv` is
+//  moved to the first of them. Returns how many there are. Wrong use ends the process with a
+//  message and status 2, --help with status 0. Lists must be freed by the caller, their items not.
+size_t tool_parse(tool_t *tool, const tool_command_t *command, const tool_option_t *options,
+                  size_t option_count, int argc, char ***argv);
+
+//  Ends the process with a message on wrong use of the command and status 2.
+_Noreturn void tool_misused(const tool_command_t *command, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+//  Reads a whole unsigned decimal number. False if `text` is anything else or out of range.
+bool tool_number(const char *text, uint64_t min, uint64_t max, uint64_t *value);
+
+//  Makes the id of client `number` (from 1) of `count` that share a name: NAME-number, or the name
+//  alone where count is 0. The caller frees it. NULL if it would be longer than an id may be.
+char *tool_client_id(const char *name, uint64_t number, uint64_t count);
+
+//  ---- messages and results ----------------------------------------------------------------------
+
+//  Writes "seqpush: message" and a newline to standard error. Any thread.
+void tool_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+//  Does so for the first few of many complaints; `*count` is how many there have been.
+void tool_complain(uint64_t *count, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+//  Writes `object` as one line and releases it.
+void tool_print_json(FILE *out, json_t *object);
+
+//  Bytes as a JSON member: as text under `name` if they are UTF-8, else as base64 under
+//  `name`_base64.
+void tool_set_bytes(json_t *object, const char *name, const void *bytes, size_t size);
+
+//  ---- time and signals --------------------------------------------------------------------------
+
+//  Monotonic ns. Any thread.
+int64_t tool_now(void);
+
+//  Sleeps until monotonic `when` ns, or a signal. Any thread.
+void tool_sleep_until(int64_t when);
+
+//  From here on SIGINT and SIGTERM set what tool_interrupted returns, and SIGPIPE is ignored.
+void tool_catch_signals(void);
+
+//  Any thread.
+bool tool_interrupted(void);
+
+//  ---- the broker's figures ----------------------------------------------------------------------
+
+//  Gets `path` from the broker's http address. Returns the body, which the caller frees, or NULL
+//  with
+//  `*error` set to a sentence that the caller frees.
+char *tool_http_get(const tool_t *tool, const char *path, char **error);
+
+//  ---- lines of input ----------------------------------------------------------------------------
+
+typedef struct tool_lines tool_lines_t;
+
+typedef enum {
+    LINES_LINE,
+    LINES_TOO_LONG,
+    LINES_WAIT,
+    LINES_END,
+    LINES_FAILED
+} tool_lines_result_t;
+
+//  Reads `fd`, which stays the caller's, line by line. NULL: no memory.
+tool_lines_t *tool_lines_new(int fd, size_t limit);
+void tool_lines_destroy(tool_lines_t **self_p);
+
+//  The next line, of any bytes, without its newline; it is valid until the next call. A line longer
+//  than the limit is passed over (LINES_TOO_LONG). Waits up to `timeout_ms` for input (LINES_WAIT).
+//  LINES_FAILED sets errno.
+tool_lines_result_t tool_lines_next(tool_lines_t *self, int timeout_ms, const char **line,
+                                    size_t *size);
+
+//  ---- positions of clients ----------------------------------------------------------------------
+
+typedef struct tool_positions tool_positions_t;
+
+typedef struct {
+    uint64_t epoch, seq;
+    size_t id_size;
+    bool known; //  epoch and seq mean something
+    const char *id;
+} tool_position_t;
+
+//  NULL: no memory.
+tool_positions_t *tool_positions_new(void);
+void tool_positions_destroy(tool_positions_t **self_p);
+
+//  The client's position, made (not known) if it has none. Owned by the table. NULL: no memory.
+tool_position_t *tool_positions_at(tool_positions_t *self, const void *id, size_t id_size);
+
+//  Calls `each` with every position.
+void tool_positions_each(const tool_positions_t *self,
+                         void (*each)(void *arg, const tool_position_t *position), void *arg);
+
+//  Reads a file with lines "epoch seq client-id-percent-escaped"; none is as good as an empty one.
+//  Returns 0, or a negative errno, -EINVAL with `*line` set to the number of a line that is wrong.
+int tool_positions_load(tool_positions_t *self, const char *path, size_t *line);
+
+//  Replaces the file by what is known, in one step. Returns 0 or a negative errno.
+int tool_positions_save(const tool_positions_t *self, const char *path);
+
+//  ---- commands ----------------------------------------------------------------------------------
+
+//  Each gets its own name as argv[0] and returns the exit status.
+int push_run(tool_t *tool, int argc, char **argv);
+int receive_run(tool_t *tool, int argc, char **argv);
+int status_run(tool_t *tool, int argc, char **argv);
+int skip_run(tool_t *tool, int argc, char **argv);
+int reset_run(tool_t *tool, int argc, char **argv);
+int bench_run(tool_t *tool, int argc, char **argv);
+
+#endif

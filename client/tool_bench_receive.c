@@ -1,0 +1,392 @@
+/*  tool_bench_receive.c - the receiving side of `seqpush bench`, which checks every push */
+
+#include "tool_bench.h"
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+//  Threads that serve receivers. More than a few cost more in wake-ups than they gain.
+#define THREADS 2
+
+//  How long after the last push is looked for pushes that come twice, in ns.
+#define LINGER 50000000
+
+//  What one client has received.
+typedef struct {
+    uint64_t next; //  the seq that follows
+    uint8_t *missing; //  a bit for each seq that was passed over; NULL: none ever was
+} stream_t;
+
+typedef struct {
+    bench_t *bench;
+    stream_t *streams; //  of all clients; each belongs to one receiver
+    const uint8_t *tail; //  what a payload has behind its head
+    size_t prefix_size;
+} run_t;
+
+typedef struct {
+    const run_t *run;
+    seqpush_receiver_t *receiver;
+    bench_received_t counts;
+    _Atomic uint64_t received; //  what counts.received was after the last poll
+    _Atomic int64_t last_push;
+    _Atomic bool attached;
+} taker_t;
+
+//  Receivers that share a thread.
+typedef struct {
+    const bench_t *bench;
+    taker_t *takers;
+    size_t count;
+    pthread_t id;
+    bool started;
+} thread_t;
+
+//  ---- the check ---------------------------------------------------------------------------------
+
+//  The client's number from 0, or `clients` if the id is none of this run's.
+static uint64_t s_client(const run_t *run, const char *id, size_t size)
+{
+    const bench_settings_t *s = &run->bench->settings;
+    uint64_t number = 0;
+    size_t at = run->prefix_size;
+    if (size <= at + 1 || size > at + 8 || memcmp(id, s->prefix, at) != 0 || id[at] != '-')
+        return s->clients;
+    while (++at < size && id[at] >= '0' && id[at] <= '9')
+        number = number * 10 + (uint64_t)(id[at] - '0');
+    return at == size && number >= 1 && number <= s->clients ? number - 1 : s->clients;
+}
+
+static bool s_is_as_pushed(const run_t *run, const seqpush_push_t *push, uint64_t client)
+{
+    size_t size = run->bench->settings.size;
+    if (client >= run->bench->settings.clients || push->epoch != 0 || push->payload_size != size ||
+        push->seq < 1 || push->seq > bench_rounds(&run->bench->settings, client))
+        return false;
+    uint8_t head[BENCH_HEAD];
+    bench_make_head(head, client, push->seq);
+    if (size <= BENCH_HEAD)
+        return size == 0 || memcmp(push->payload, head, size) == 0;
+    return memcmp(push->payload, head, BENCH_HEAD) == 0 &&
+           memcmp((const uint8_t *)push->payload + BENCH_HEAD, run->tail, size - BENCH_HEAD) == 0;
+}
+
+//  Notes that the seqs up to `to` were passed over. They are lost unless they come later.
+static void s_pass_over(const run_t *run, uint64_t client, uint64_t to)
+{
+    stream_t *stream = &run->streams[client];
+    uint64_t rounds = bench_rounds(&run->bench->settings, client);
+    if (!stream->missing)
+        stream->missing = calloc(1, rounds / 8 + 1);
+    if (!stream->missing)
+        abort();
+    for (; stream->next <= to && stream->next <= rounds; stream->next++)
+        stream->missing[stream->next / 8] |= (uint8_t)(1 << stream->next % 8);
+}
+
+static void s_take_late(taker_t *self, stream_t *stream, uint64_t seq)
+{
+    uint8_t bit = (uint8_t)(1 << seq % 8);
+    if (stream->missing && stream->missing[seq / 8] & bit) {
+        stream->missing[seq / 8] &= (uint8_t)~bit;
+        self->counts.received++;
+        self->counts.out_of_order++;
+    } else {
+        self->counts.doubled++;
+    }
+}
+
+static void s_take(taker_t *self, uint64_t client, uint64_t seq)
+{
+    stream_t *stream = &self->run->streams[client];
+    if (seq < stream->next) {
+        s_take_late(self, stream, seq);
+        return;
+    }
+    if (seq > stream->next) {
+        s_pass_over(self->run, client, seq - 1);
+        self->counts.out_of_order++;
+    }
+    self->counts.received++;
+    stream->next = seq + 1;
+}
+
+static void s_on_push(void *arg, const seqpush_push_t *push)
+{
+    taker_t *self = arg;
+    const bench_t *bench = self->run->bench;
+    uint64_t client = s_client(self->run, push->client_id, push->client_id_size);
+    if (s_is_as_pushed(self->run, push, client))
+        s_take(self, client, push->seq);
+    else
+        self->counts.altered++;
+    if (bench->settings.receive_delay && !atomic_load(&bench->stop))
+        tool_sleep_until(tool_now() + (int64_t)bench->settings.receive_delay * 1000000);
+}
+
+//  What was given up is lost, but what follows it is not out of order.
+static void s_on_gap(void *arg, const void *id, size_t id_size, uint64_t epoch, uint64_t from,
+                     uint64_t to)
+{
+    taker_t *self = arg;
+    uint64_t client = s_client(self->run, id, id_size);
+    (void)from;
+    if (client < self->run->bench->settings.clients && epoch == 0)
+        s_pass_over(self->run, client, to);
+}
+
+//  ---- one receiver ------------------------------------------------------------------------------
+
+static bool s_is_over(const bench_t *bench)
+{
+    return atomic_load(&bench->stop);
+}
+
+//  One turn of a receiver. Returns what it has handed out, or a negative errno.
+static long s_serve(taker_t *self, int timeout_ms)
+{
+    long taken = seqpush_receiver_poll(self->receiver, timeout_ms);
+    if (taken > 0)
+        atomic_store(&self->last_push, tool_now());
+    atomic_store(&self->received, self->counts.received);
+    atomic_store(&self->attached, seqpush_receiver_attached(self->receiver));
+    return taken == -EINTR ? 0 : taken;
+}
+
+static void s_close(taker_t *self)
+{
+    if (!self->receiver)
+        return;
+    const seqpush_receiver_stats_t *stats = seqpush_receiver_stats(self->receiver);
+    self->counts.gaps = stats->gaps;
+    self->counts.dropped = stats->duplicates + stats->ahead + stats->foreign + stats->malformed;
+    self->counts.acks = stats->acks;
+    seqpush_receiver_destroy(&self->receiver);
+}
+
+//  Serves its receivers by turns. While nothing comes it waits for one of them, each time another,
+//  for long only if it has no other.
+static void *s_run_thread(void *arg)
+{
+    const thread_t *self = arg;
+    int timeout_ms = self->count == 1 ? 50 : 1;
+    long taken = 0;
+    for (size_t idle = 0; taken >= 0 && !s_is_over(self->bench); idle = (idle + 1) % self->count) {
+        taken = 0;
+        for (size_t i = 0; taken >= 0 && i < self->count; i++) {
+            long more = s_serve(&self->takers[i], 0);
+            taken = more < 0 ? more : taken + more;
+        }
+        if (taken == 0)
+            taken = s_serve(&self->takers[idle], timeout_ms);
+    }
+    for (size_t i = 0; i < self->count; i++)
+        s_close(&self->takers[i]);
+    return NULL;
+}
+
+//  Receiver i has the clients from i * clients / endpoints on.
+static bool s_attach(taker_t *self, size_t index)
+{
+    const bench_settings_t *s = &self->run->bench->settings;
+    uint64_t first = index * s->clients / s->endpoints;
+    uint64_t end = (index + 1) * s->clients / s->endpoints;
+    bool good = true;
+    for (uint64_t client = first; client < end && good; client++) {
+        char *id = tool_client_id(s->prefix, client + 1, s->clients);
+        good = id && seqpush_receiver_attach(self->receiver, id, strlen(id), 0, 0) == 0;
+        free(id);
+    }
+    return good;
+}
+
+static bool s_open(taker_t *self, const run_t *run, size_t index)
+{
+    const bench_settings_t *s = &run->bench->settings;
+    char id[SEQPUSH_ID_MAX + 1];
+    int id_size = snprintf(id, sizeof id, "%.40s-receiver-%zu", s->prefix, index + 1);
+    seqpush_receiver_options_t options = {
+        .broker = run->bench->tool->broker,
+        .id = id,
+        .id_size = (size_t)id_size,
+        .ack_mode = s->ack_none ? SEQPUSH_ACK_NONE : SEQPUSH_ACK_CUMULATIVE,
+        .on_push = s_on_push,
+        .on_gap = s_on_gap,
+        .arg = self,
+    };
+    self->run = run;
+    self->receiver = seqpush_receiver_new(&options);
+    if (!self->receiver)
+        tool_say("a receiver: %s", strerror(errno));
+    return self->receiver && s_attach(self, index);
+}
+
+static void s_add(bench_received_t *sum, const taker_t *taker)
+{
+    sum->received += taker->counts.received;
+    sum->doubled += taker->counts.doubled;
+    sum->out_of_order += taker->counts.out_of_order;
+    sum->altered += taker->counts.altered;
+    sum->gaps += taker->counts.gaps;
+    sum->dropped += taker->counts.dropped;
+    sum->acks += taker->counts.acks;
+    int64_t last = atomic_load(&taker->last_push);
+    if (last > sum->times.finished)
+        sum->times.finished = last;
+}
+
+//  ---- all of them -------------------------------------------------------------------------------
+
+static bool s_wait_attached(const run_t *run, taker_t *takers)
+{
+    int64_t until = tool_now() + (int64_t)run->bench->settings.timeout * BENCH_SECOND;
+    for (size_t i = 0; i < run->bench->settings.endpoints; i++)
+        while (!atomic_load(&takers[i].attached)) {
+            if (tool_now() > until || s_is_over(run->bench))
+                return false;
+            tool_sleep_until(tool_now() + 1000000);
+        }
+    return true;
+}
+
+static uint64_t s_sum_received(const run_t *run, taker_t *takers)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < run->bench->settings.endpoints; i++)
+        sum += atomic_load(&takers[i].received);
+    return sum;
+}
+
+//  When the last push came, 0 if none has.
+static int64_t s_last_push(const run_t *run, taker_t *takers)
+{
+    int64_t last = 0;
+    for (size_t i = 0; i < run->bench->settings.endpoints; i++) {
+        int64_t one = atomic_load(&takers[i].last_push);
+        last = one > last ? one : last;
+    }
+    return last;
+}
+
+//  Where the publishers are elsewhere, the run begins with the first push.
+static void s_wait_first(const run_t *run, taker_t *takers)
+{
+    if (!run->bench->settings.only)
+        return;
+    while (s_last_push(run, takers) == 0 && !s_is_over(run->bench))
+        tool_sleep_until(tool_now() + 1000000);
+    run->bench->got.times.started = tool_now();
+}
+
+//  Waits until all has come, or nothing has come for long after the last push was made.
+static void s_watch(const run_t *run, taker_t *takers)
+{
+    const bench_t *bench = run->bench;
+    int64_t timeout = (int64_t)bench->settings.timeout * BENCH_SECOND;
+    int64_t published_at = tool_now();
+    while (!s_is_over(bench)) {
+        tool_sleep_until(tool_now() + 5000000);
+        if (!bench->settings.only && !atomic_load(&bench->published))
+            published_at = tool_now();
+        int64_t last = s_last_push(run, takers);
+        bool all = s_sum_received(run, takers) >= bench->settings.count;
+        if (tool_now() - (last > published_at ? last : published_at) > (all ? LINGER : timeout))
+            break;
+    }
+}
+
+static void s_measure(const run_t *run, taker_t *takers)
+{
+    bench_t *bench = run->bench;
+    atomic_store(&bench->attached, true);
+    int64_t cpu = bench_cpu();
+    if (bench_wait(bench, &bench->go)) {
+        s_wait_first(run, takers);
+        s_watch(run, takers);
+    }
+    bench->got.times.cpu = bench_cpu() - cpu;
+}
+
+static bool s_prepare(run_t *run)
+{
+    const bench_settings_t *s = &run->bench->settings;
+    run->prefix_size = strlen(s->prefix);
+    run->streams = calloc(s->clients, sizeof *run->streams);
+    uint8_t *tail = malloc(s->size + 1);
+    if (tail)
+        memset(tail, BENCH_FILL, s->size);
+    run->tail = tail;
+    for (uint64_t i = 0; run->streams && i < s->clients; i++)
+        run->streams[i].next = 1;
+    return run->streams && run->tail;
+}
+
+static void s_free(run_t *run)
+{
+    for (uint64_t i = 0; run->streams && i < run->bench->settings.clients; i++)
+        free(run->streams[i].missing);
+    free(run->streams);
+    free((uint8_t *)run->tail);
+}
+
+//  Thread i gets the receivers from i * endpoints / threads on.
+static bool s_start_threads(const run_t *run, taker_t *takers, thread_t *threads, size_t count)
+{
+    size_t endpoints = run->bench->settings.endpoints;
+    for (size_t i = 0; i < count; i++) {
+        size_t first = i * endpoints / count, end = (i + 1) * endpoints / count;
+        threads[i] =
+            (thread_t){.bench = run->bench, .takers = takers + first, .count = end - first};
+        threads[i].started = pthread_create(&threads[i].id, NULL, s_run_thread, &threads[i]) == 0;
+        if (!threads[i].started)
+            return false;
+    }
+    return true;
+}
+
+static bool s_open_all(const run_t *run, taker_t *takers)
+{
+    for (size_t i = 0; i < run->bench->settings.endpoints; i++)
+        if (!s_open(&takers[i], run, i))
+            return false;
+    return true;
+}
+
+//  Opens and serves all receivers until the run is over.
+static bool s_receive(const run_t *run, taker_t *takers, thread_t *threads, size_t count)
+{
+    bench_t *bench = run->bench;
+    bool able = s_open_all(run, takers) && s_start_threads(run, takers, threads, count);
+    if (able && !s_wait_attached(run, takers)) {
+        if (!s_is_over(bench))
+            tool_say("%s does not attach the receivers", bench->tool->broker);
+        able = false;
+    }
+    if (able)
+        s_measure(run, takers);
+    atomic_store(&bench->stop, true);
+    for (size_t i = 0; i < count; i++)
+        if (threads[i].started)
+            pthread_join(threads[i].id, NULL);
+    for (size_t i = 0; i < bench->settings.endpoints; i++) {
+        s_close(&takers[i]);
+        s_add(&bench->got, &takers[i]);
+    }
+    return able;
+}
+
+bool bench_receive(bench_t *bench)
+{
+    const bench_settings_t *s = &bench->settings;
+    run_t run = {.bench = bench};
+    //  A receiver that sleeps must not hold up another.
+    size_t count = s->receive_delay || s->endpoints < THREADS ? s->endpoints : THREADS;
+    taker_t *takers = calloc(s->endpoints, sizeof *takers);
+    thread_t *threads = calloc(count, sizeof *threads);
+    bool able = takers && threads && s_prepare(&run) && s_receive(&run, takers, threads, count);
+    free(takers);
+    free(threads);
+    s_free(&run);
+    return able;
+}

@@ -1,0 +1,476 @@
+/*  tool_push.c - `seqpush push`: one push a line of input, over one or several connections
+
+    Input is streamed. A block of up to --shuffle lines is read, scrambled and handed in; while
+   input or the broker keeps it waiting, the connections go on sending and taking in replies. */
+
+#include "tool.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PUBLISHERS_MAX 64
+#define BLOCK_BYTES (64 << 20) //  a block ends early at that
+#define WINDOW 1024 //  seqs a client
+#define OUTCOMES 12
+#define SECOND 1000000000LL
+
+static const tool_command_t s_command = {
+    .name = "push",
+    .usage = "--client ID [FILE]",
+    .description = "Pushes each line of FILE, or of standard input, without its newline. Ends when "
+                   "every push\n"
+                   "has an outcome. A push that may not be taken yet is tried again by itself.",
+    .statuses = "  0  every push was accepted, or was a duplicate\n"
+                "  1  some were refused or got no outcome\n"
+                "  2  wrong use, or input that cannot be read",
+    .operands_max = 1,
+};
+
+typedef struct {
+    const char *client;
+    uint64_t clients, publishers, shuffle, seed, seq, epoch, rate, timeout, max_payload;
+    bool progress;
+} settings_t;
+
+//  A line of the block; its bytes are in the pusher's `bytes`.
+typedef struct {
+    size_t offset, size;
+    uint64_t number; //  of the line in the whole input, from 0
+} line_t;
+
+typedef struct {
+    const tool_t *tool;
+    settings_t settings;
+    seqpush_publisher_t *publishers[PUBLISHERS_MAX];
+    tool_lines_t *input;
+    char **ids; //  of the clients
+    line_t *block;
+    size_t block_count;
+    char *bytes;
+    size_t bytes_used, bytes_room;
+    unsigned short random[3];
+    uint64_t lines; //  read
+    uint64_t handed_in;
+    uint64_t too_large; //  lines that were not even handed in
+    uint64_t complaints;
+    uint64_t decided; //  when last looked at
+    int64_t started;
+    int64_t decided_at; //  when `decided` last grew, or nothing was undecided
+    int64_t shown_at;
+    bool failed; //  input, memory or a publisher
+} pusher_t;
+
+//  ---- making and freeing ------------------------------------------------------------------------
+
+static void s_complain(pusher_t *self, const char *id, size_t id_size, uint64_t seq,
+                       seqpush_outcome_t outcome)
+{
+    tool_complain(&self->complaints, "%.*s seq %llu: %s", (int)id_size, id, (unsigned long long)seq,
+                  seqpush_outcome_name(outcome));
+}
+
+static void s_on_outcome(void *arg, const seqpush_push_t *push, seqpush_outcome_t outcome)
+{
+    if (outcome != SEQPUSH_ACCEPTED && outcome != SEQPUSH_DUPLICATE)
+        s_complain(arg, push->client_id, push->client_id_size, push->seq, outcome);
+}
+
+static void s_make_ids(pusher_t *self)
+{
+    uint64_t count = self->settings.clients;
+    size_t ids = count ? (size_t)count : 1;
+    self->ids = calloc(ids, sizeof *self->ids);
+    for (size_t i = 0; self->ids && i < ids; i++) {
+        self->ids[i] = tool_client_id(self->settings.client, i + 1, count);
+        if (!self->ids[i])
+            tool_misused(&s_command, "a client's id has 1 to %d bytes", SEQPUSH_ID_MAX);
+    }
+}
+
+//  Bounds what a connection has under way: all of them together half of the window that the broker
+//  has by default, so that little is refused for it. A block that does not fit into that is under
+//  way as a whole until its first push comes.
+static size_t s_undecided_max(const settings_t *s)
+{
+    uint64_t half = s->clients ? s->clients * (WINDOW / 2) : WINDOW / 2;
+    if (s->shuffle > half)
+        return 2 * s->shuffle;
+    uint64_t share = half / s->publishers;
+    return share < 64 ? 64 : share > 16384 ? 16384 : share;
+}
+
+static bool s_make_publishers(pusher_t *self)
+{
+    seqpush_publisher_options_t options = {
+        .broker = self->tool->broker,
+        .undecided_max = s_undecided_max(&self->settings),
+        .undecided_bytes = 2 * BLOCK_BYTES,
+        .on_outcome = s_on_outcome,
+        .arg = self,
+    };
+    for (size_t i = 0; i < self->settings.publishers; i++) {
+        self->publishers[i] = seqpush_publisher_new(&options);
+        if (!self->publishers[i] && errno == EINVAL)
+            tool_misused(&s_command, "--broker: '%s' is not an endpoint", self->tool->broker);
+        if (!self->publishers[i])
+            return false;
+    }
+    return true;
+}
+
+static bool s_init(pusher_t *self, int fd)
+{
+    self->input = tool_lines_new(fd, self->settings.max_payload);
+    self->block = calloc(self->settings.shuffle, sizeof *self->block);
+    s_make_ids(self);
+    memcpy(self->random, &self->settings.seed, sizeof self->random);
+    self->started = self->decided_at = self->shown_at = tool_now();
+    return self->input && self->block && self->ids && s_make_publishers(self);
+}
+
+static void s_fini(pusher_t *self)
+{
+    for (size_t i = 0; i < self->settings.publishers; i++)
+        seqpush_publisher_destroy(&self->publishers[i]);
+    for (size_t i = 0; self->ids && (i == 0 || i < self->settings.clients); i++)
+        free(self->ids[i]);
+    free(self->ids);
+    free(self->block);
+    free(self->bytes);
+    tool_lines_destroy(&self->input);
+}
+
+//  ---- counting ----------------------------------------------------------------------------------
+
+static uint64_t s_sum_outcomes(const uint64_t *outcomes)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < OUTCOMES; i++)
+        sum += outcomes[i];
+    return sum;
+}
+
+static seqpush_publisher_stats_t s_stats(const pusher_t *self)
+{
+    seqpush_publisher_stats_t sum = {0};
+    for (size_t i = 0; i < self->settings.publishers; i++) {
+        const seqpush_publisher_stats_t *one = seqpush_publisher_stats(self->publishers[i]);
+        for (size_t k = 0; k < OUTCOMES; k++)
+            sum.outcomes[k] += one->outcomes[k];
+        sum.retries += one->retries;
+        sum.resends += one->resends;
+        sum.unreceived += one->unreceived;
+    }
+    return sum;
+}
+
+static uint64_t s_undecided(const pusher_t *self)
+{
+    return self->handed_in - self->decided;
+}
+
+static void s_show_progress(pusher_t *self, int64_t now)
+{
+    bool terminal = isatty(STDERR_FILENO);
+    int64_t every = terminal ? SECOND / 2 : 5 * SECOND;
+    if (self->tool->json || now - self->shown_at < every || !(terminal || self->settings.progress))
+        return;
+    self->shown_at = now;
+    fprintf(stderr, "%s%llu pushed, %llu without an outcome%s", terminal ? "\r" : "",
+            (unsigned long long)self->handed_in, (unsigned long long)s_undecided(self),
+            terminal ? "\033[K" : "\n");
+}
+
+static void s_clear_progress(const pusher_t *self)
+{
+    if (!self->tool->json && isatty(STDERR_FILENO) && self->shown_at != self->started)
+        fputs("\r\033[K", stderr);
+}
+
+static void s_look(pusher_t *self)
+{
+    uint64_t decided = s_sum_outcomes(s_stats(self).outcomes);
+    int64_t now = tool_now();
+    if (decided != self->decided || decided == self->handed_in)
+        self->decided_at = now;
+    self->decided = decided;
+    s_show_progress(self, now);
+}
+
+//  ---- sending -----------------------------------------------------------------------------------
+
+static bool s_may_go_on(const pusher_t *self)
+{
+    return !self->failed && !tool_interrupted() &&
+           tool_now() - self->decided_at < (int64_t)self->settings.timeout * SECOND;
+}
+
+//  One turn of all connections; waits up to `timeout_ms` at `busy`.
+static void s_turn(pusher_t *self, size_t busy, int timeout_ms)
+{
+    for (size_t i = 0; i < self->settings.publishers; i++)
+        if (i != busy)
+            seqpush_publisher_poll(self->publishers[i], 0);
+    long result = seqpush_publisher_poll(self->publishers[busy], timeout_ms);
+    if (result < 0 && result != -EINTR) {
+        tool_say("%s", strerror((int)-result));
+        self->failed = true;
+    }
+    s_look(self);
+}
+
+//  Waits until it is the next push's time.
+static void s_pace(pusher_t *self)
+{
+    if (self->settings.rate == 0)
+        return;
+    __int128 offset = (__int128)self->handed_in * SECOND / self->settings.rate;
+    int64_t due = self->started + (int64_t)offset;
+    for (int64_t left; s_may_go_on(self) && (left = due - tool_now()) > 0;) {
+        s_turn(self, 0, 0);
+        int64_t step = left < 5000000 ? left : 5000000;
+        tool_sleep_until(due - left + step);
+    }
+}
+
+//  Pushes of one client take the connections by turns.
+static void s_hand_in(pusher_t *self, const line_t *line)
+{
+    uint64_t clients = self->settings.clients ? self->settings.clients : 1;
+    uint64_t round = line->number / clients, client = line->number % clients;
+    size_t way = (size_t)((round + client) % self->settings.publishers);
+    seqpush_push_t push = {
+        .client_id = self->ids[client],
+        .client_id_size = strlen(self->ids[client]),
+        .epoch = self->settings.epoch,
+        .seq = self->settings.seq ? self->settings.seq + round : 0,
+        .payload = self->bytes + line->offset,
+        .payload_size = line->size,
+    };
+    s_pace(self);
+    int result;
+    while ((result = seqpush_publisher_push(self->publishers[way], &push)) == -EAGAIN &&
+           s_may_go_on(self))
+        s_turn(self, way, 10);
+    self->handed_in += result == 0;
+    if (result != 0 && result != -EAGAIN) {
+        tool_say("%s", strerror(-result));
+        self->failed = true;
+    }
+}
+
+//  ---- reading -----------------------------------------------------------------------------------
+
+static void s_note_too_large(pusher_t *self, uint64_t number)
+{
+    uint64_t clients = self->settings.clients ? self->settings.clients : 1;
+    const char *id = self->ids[number % clients];
+    self->too_large++;
+    s_complain(self, id, strlen(id), self->settings.seq + number / clients, SEQPUSH_TOO_LARGE);
+}
+
+//  Appends a line to the block. False: no memory.
+static bool s_keep(pusher_t *self, const char *bytes, size_t size)
+{
+    size_t need = self->bytes_used + size + 1;
+    if (need > self->bytes_room) {
+        char *larger = realloc(self->bytes, 2 * need);
+        if (!larger)
+            return false;
+        self->bytes = larger;
+        self->bytes_room = 2 * need;
+    }
+    memcpy(self->bytes + self->bytes_used, bytes, size);
+    self->block[self->block_count++] = (line_t){self->bytes_used, size, self->lines++};
+    self->bytes_used += size;
+    return true;
+}
+
+//  Reads one line into the block. False when there are no more.
+static bool s_read_line(pusher_t *self)
+{
+    const char *bytes = NULL;
+    size_t size = 0;
+    int timeout_ms = s_undecided(self) ? 5 : 500;
+    switch (tool_lines_next(self->input, timeout_ms, &bytes, &size)) {
+    case LINES_LINE:
+        self->failed = !s_keep(self, bytes, size);
+        return !self->failed;
+    case LINES_TOO_LONG:
+        s_note_too_large(self, self->lines++);
+        return true;
+    case LINES_WAIT:
+        s_turn(self, 0, 0);
+        return true;
+    case LINES_FAILED:
+        tool_say("input: %s", strerror(errno));
+        self->failed = true;
+        return false;
+    case LINES_END:
+        break;
+    }
+    return false;
+}
+
+//  Reads the next block. Returns false when input has ended; the block may have lines even then.
+static bool s_read_block(pusher_t *self)
+{
+    bool more = true;
+    self->block_count = self->bytes_used = 0;
+    while (self->block_count < self->settings.shuffle && self->bytes_used < BLOCK_BYTES && more)
+        more = s_may_go_on(self) && s_read_line(self);
+    return more;
+}
+
+static void s_scramble(pusher_t *self)
+{
+    for (size_t i = self->block_count; i > 1; i--) {
+        size_t other = (size_t)nrand48(self->random) % i;
+        line_t line = self->block[i - 1];
+        self->block[i - 1] = self->block[other];
+        self->block[other] = line;
+    }
+}
+
+static void s_push_all(pusher_t *self)
+{
+    bool more = true;
+    while (more && s_may_go_on(self)) {
+        more = s_read_block(self);
+        s_scramble(self);
+        for (size_t i = 0; i < self->block_count && s_may_go_on(self); i++)
+            s_hand_in(self, &self->block[i]);
+    }
+    s_look(self);
+    while (s_undecided(self) && s_may_go_on(self))
+        s_turn(self, 0, 10);
+}
+
+//  ---- the summary -------------------------------------------------------------------------------
+
+static json_t *s_refused(const uint64_t *outcomes)
+{
+    json_t *refused = json_object();
+    for (size_t i = 0; i < OUTCOMES; i++)
+        if (outcomes[i] && i != SEQPUSH_ACCEPTED && i != SEQPUSH_DUPLICATE)
+            json_object_set_new(refused, seqpush_outcome_name((seqpush_outcome_t)i),
+                                json_integer((json_int_t)outcomes[i]));
+    return refused;
+}
+
+static json_t *s_summary(const pusher_t *self, const seqpush_publisher_stats_t *stats)
+{
+    double seconds = (double)(tool_now() - self->started) / SECOND;
+    json_int_t decided = (json_int_t)s_sum_outcomes(stats->outcomes);
+    return json_pack(
+        "{s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:I, s:f, s:f}", "pushed", (json_int_t)self->lines,
+        "accepted", (json_int_t)stats->outcomes[SEQPUSH_ACCEPTED], "duplicates",
+        (json_int_t)stats->outcomes[SEQPUSH_DUPLICATE], "refused", s_refused(stats->outcomes),
+        "no_outcome", (json_int_t)self->lines - decided, "retries", (json_int_t)stats->retries,
+        "resends", (json_int_t)stats->resends, "unreceived", (json_int_t)stats->unreceived,
+        "seconds", seconds, "rate", (double)decided / seconds);
+}
+
+static void s_print(const json_t *summary)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)summary, name, value)
+    {
+        if (json_is_object(value)) {
+            const char *outcome;
+            json_t *count;
+            json_object_foreach(value, outcome, count)
+                printf("%-12s %" JSON_INTEGER_FORMAT "\n", outcome, json_integer_value(count));
+        } else if (json_is_real(value)) {
+            printf("%-12s %.3f\n", name, json_real_value(value));
+        } else {
+            printf("%-12s %" JSON_INTEGER_FORMAT "\n", name, json_integer_value(value));
+        }
+    }
+}
+
+static int s_report(const pusher_t *self)
+{
+    seqpush_publisher_stats_t stats = s_stats(self);
+    stats.outcomes[SEQPUSH_TOO_LARGE] += self->too_large;
+    json_t *summary = s_summary(self, &stats);
+    s_clear_progress(self);
+    if (!self->tool->json)
+        s_print(summary);
+    else
+        tool_print_json(stdout, json_incref(summary));
+    json_decref(summary);
+    uint64_t good = stats.outcomes[SEQPUSH_ACCEPTED] + stats.outcomes[SEQPUSH_DUPLICATE];
+    return good == self->lines && !self->failed ? TOOL_OK : TOOL_BAD;
+}
+
+//  ---- the command -------------------------------------------------------------------------------
+
+static void s_parse(pusher_t *self, tool_t *tool, int argc, char ***argv, size_t *operands)
+{
+    settings_t *s = &self->settings;
+    const tool_option_t options[] = {
+        {"client", TOOL_STRING, &s->client, 0, 0, "ID", "the client to push for"},
+        {"clients", TOOL_NUMBER, &s->clients, 1, 1000000, "N",
+         "spread the lines over ID-1 to ID-N by turns, each numbered for itself"},
+        {"seq", TOOL_NUMBER, &s->seq, 0, 1ULL << 62, "N",
+         "number of a client's first push (1); 0: the broker numbers them"},
+        {"epoch", TOOL_NUMBER, &s->epoch, 0, UINT64_MAX, "N", "epoch of the pushes (0)"},
+        {"publishers", TOOL_NUMBER, &s->publishers, 1, PUBLISHERS_MAX, "N",
+         "connections; a client's pushes take them by turns (1)"},
+        {"shuffle", TOOL_NUMBER, &s->shuffle, 1, 1000000, "N",
+         "scramble the order within blocks of N lines (1); more than the broker's\n"
+         "                       window of seqs a client means retries"},
+        {"seed", TOOL_NUMBER, &s->seed, 0, UINT64_MAX, "N", "of --shuffle (1)"},
+        {"rate", TOOL_NUMBER, &s->rate, 1, 1000000000, "N", "pushes a second (no limit)"},
+        {"timeout", TOOL_NUMBER, &s->timeout, 1, 1000000, "S",
+         "give up after S seconds without any outcome (60)"},
+        {"max-payload", TOOL_NUMBER, &s->max_payload, 1, 1 << 30, "BYTES",
+         "do not send a longer line, count it as too_large (4 MiB)"},
+        {"progress", TOOL_FLAG, &s->progress, 0, 0, NULL,
+         "report every few seconds, even if not on a terminal"},
+    };
+    size_t count = sizeof options / sizeof *options;
+    *operands = tool_parse(tool, &s_command, options, count, argc, argv);
+    if (!s->client)
+        tool_misused(&s_command, "--client is missing");
+}
+
+//  The descriptor of the input. Ends the process if there is none.
+static int s_open(const char *path)
+{
+    int fd = path && strcmp(path, "-") != 0 ? open(path, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
+    if (fd >= 0)
+        return fd;
+    tool_say("%s: %s", path, strerror(errno));
+    exit(TOOL_USAGE);
+}
+
+int push_run(tool_t *tool, int argc, char **argv)
+{
+    pusher_t self = {.tool = tool,
+                     .settings = {.publishers = 1,
+                                  .shuffle = 1,
+                                  .seed = 1,
+                                  .seq = 1,
+                                  .timeout = 60,
+                                  .max_payload = 4 << 20}};
+    size_t operands;
+    s_parse(&self, tool, argc, &argv, &operands);
+    int fd = s_open(operands ? argv[0] : NULL);
+    int status = TOOL_UNABLE;
+    if (s_init(&self, fd)) {
+        tool_catch_signals();
+        s_push_all(&self);
+        status = s_report(&self);
+    } else {
+        tool_say("%s", strerror(errno));
+    }
+    s_fini(&self);
+    if (fd != STDIN_FILENO)
+        close(fd);
+    return status;
+}
