@@ -121,6 +121,7 @@ static core_settings_t s_core_settings(const broker_t *self)
         .max_unacked_bytes = on_their_way > largest ? on_their_way : largest,
         .backlog = config->delivery.backlog,
         .backlog_bytes = config->delivery.backlog_bytes,
+        .ack_timeout = config->delivery.ack_timeout * 1000000LL,
         .receiver_timeout = config->delivery.receiver_timeout * 1000000LL,
         .max_receivers = self->max_receivers,
         .routes = self->routes,

@@ -53,6 +53,10 @@ typedef struct client {
     struct receiver *receiver; //  that it is delivered to; never NULL
     struct client *previous, *next; //  the receiver's clients
     struct client *ready_next; //  the receiver's clients that have something to send
+    struct client *waits_before,
+        *waits_after; //  the receiver's clients with unacknowledged entries
+    uint64_t waits_number; //  of the receiver's hand-overs, when this one began to wait
+    int64_t waits_since; //  ns, then; 0: it does not wait
     struct client *older, *newer; //  all clients, by `listed`
     timer_entry_t timer; //  the policy's next call, or the gap alarm
     uint32_t listed; //  `active` when it was put there

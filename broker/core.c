@@ -26,6 +26,9 @@ static uint32_t s_ms(int64_t now)
     return (uint32_t)(now >> 20);
 }
 
+//  What a timer is embedded in.
+#define TIMER_OWNER(entry, type, field) ((type *)((char *)(entry)-offsetof(type, field)))
+
 //  ---- effects -----------------------------------------------------------------------------------
 
 core_effect_t *core_tell(core_t *self, effect_kind_t kind)
@@ -480,20 +483,20 @@ static void s_refuse(core_t *self, client_t *client, push_t *push, outcome_t out
     push->retry_after_ms = s_may_pass(outcome) ? s_retry_after(client, now) : 0;
 }
 
-static void s_refuse_unknown(const core_t *self, push_t *push)
+static void s_refuse_unknown(const core_t *self, push_t *push, outcome_t outcome)
 {
-    push->outcome = OUTCOME_OVERLOADED;
+    push->outcome = (uint8_t)outcome;
     push->now_epoch = 0;
     push->next_seq = self->settings.first_seq;
     push->window_end = self->settings.first_seq + self->settings.window;
-    push->retry_after_ms = RETRY_MAX_MS;
+    push->retry_after_ms = s_may_pass(outcome) ? RETRY_MAX_MS : 0;
 }
 
 void core_push(core_t *self, frame_t *frame, push_t *push, int64_t now)
 {
     client_t *client = core_client(self, push->id, push->id_size, push->hash, true, now);
     if (!client) {
-        s_refuse_unknown(self, push);
+        s_refuse_unknown(self, push, OUTCOME_OVERLOADED);
         return;
     }
     client->active = s_ms(now);
@@ -511,6 +514,20 @@ void core_push(core_t *self, frame_t *frame, push_t *push, int64_t now)
     push->unreceived =
         client->receiver->kind == RECEIVER_NOBODY || client->receiver->kind == RECEIVER_GONE;
     histogram_add(&self->stats->queue_length, client_kept(client), 1);
+}
+
+void core_refused(core_t *self, push_t *push, int64_t now)
+{
+    outcome_t outcome = (outcome_t)push->outcome;
+    if (outcome == OUTCOME_OVERLOADED)
+        return;
+    client_t *client = NULL;
+    if (push->id_size)
+        client = core_client(self, push->id, push->id_size, push->hash, push->numberless, now);
+    if (client)
+        s_refuse(self, client, push, outcome, now);
+    else
+        s_refuse_unknown(self, push, outcome);
 }
 
 //  ---- ways out of a gap -------------------------------------------------------------------------
@@ -627,6 +644,7 @@ core_t *core_new(const core_settings_t *settings, orderer_stats_t *stats)
     self->stats = stats;
     self->next_generation = settings->first_generation;
     self->idle_timer.kind = TIMER_IDLE;
+    self->oldest_timer.kind = TIMER_OLDEST;
     if (!session_open_routes(self))
         core_destroy(&self);
     return self;
@@ -655,12 +673,22 @@ void core_tick(core_t *self, int64_t now)
 {
     timer_entry_t *due;
     while ((due = timer_take(&self->timers, now))) {
-        if (due->kind == TIMER_CLIENT)
-            s_client_due(self, (client_t *)((char *)due - offsetof(client_t, timer)), now);
-        else if (due->kind == TIMER_RECEIVER)
-            session_due(self, (receiver_t *)((char *)due - offsetof(receiver_t, timer)), now);
-        else
+        switch (due->kind) {
+        case TIMER_CLIENT:
+            s_client_due(self, TIMER_OWNER(due, client_t, timer), now);
+            break;
+        case TIMER_RECEIVER:
+            session_due(self, TIMER_OWNER(due, receiver_t, timer), now);
+            break;
+        case TIMER_RESEND:
+            redelivery_due(self, TIMER_OWNER(due, receiver_t, resend), now);
+            break;
+        case TIMER_OLDEST:
+            redelivery_look_at_oldest(self, now);
+            break;
+        default:
             s_drop_idle(self, now);
+        }
     }
 }
 

@@ -37,6 +37,7 @@ typedef struct {
     uint64_t max_unacked_bytes; //  bytes an endpoint, on their way
     uint32_t backlog; //  pushes a client
     uint32_t backlog_bytes; //  bytes a client
+    int64_t ack_timeout; //  ns
     int64_t receiver_timeout; //  ns
     uint32_t max_receivers; //  with an endpoint of their own
     const core_route_t *routes;
@@ -87,6 +88,12 @@ void core_prefetch_places(const core_t *self, const push_t *push);
 //  Decides one push, whose outcome is still OUTCOME_ACCEPTED, and writes the decision over it. An
 //  accepted push is kept, with a reference of its own to `frame`.
 void core_push(core_t *self, frame_t *frame, push_t *push, int64_t now);
+
+//  Takes note of a push that was refused before it came here, in its place in the batch: tells where
+//  its client is, and the numberless pushes of the client that follow in the batch are refused too.
+//  One that is OUTCOME_OVERLOADED is beyond the publisher's credit, with all that follow, and left
+//  as it is.
+void core_refused(core_t *self, push_t *push, int64_t now);
 
 //  Gives up what is missing of from..to. Returns where the client then is.
 position_t core_skip(core_t *self, const void *id, size_t id_size, uint64_t epoch, uint64_t from,

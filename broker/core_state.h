@@ -1,8 +1,10 @@
-/*  core_state.h - what the parts of the ordering core share: core.c, session.c and delivery.c
+/*  core_state.h - what the parts of the ordering core share: core.c, session.c, delivery.c and
+   redelivery.c
 
     core.c      pushes in: clients, bounds, the policy and what it may do, time
     session.c   receivers: attach, detach, takeover, which receiver a client belongs to
-    delivery.c  pushes out: dispatches, acks, going back */
+    delivery.c  pushes out: dispatches, acks
+    redelivery.c  who waits for an ack, and goes back when none comes */
 
 #ifndef SEQPUSH_CORE_STATE_H
 #define SEQPUSH_CORE_STATE_H
@@ -17,7 +19,7 @@ typedef struct {
 } route_t;
 
 //  What a timer is embedded in.
-enum { TIMER_CLIENT, TIMER_RECEIVER, TIMER_IDLE };
+enum { TIMER_CLIENT, TIMER_RECEIVER, TIMER_RESEND, TIMER_IDLE, TIMER_OLDEST };
 
 struct core {
     core_settings_t settings;
@@ -40,6 +42,7 @@ struct core {
 
     timer_heap_t timers;
     timer_entry_t idle_timer;
+    timer_entry_t oldest_timer; //  looks for the oldest unacknowledged entry, while there is one
     core_effect_t *effects; //  a ring
     uint32_t effect_head, effect_count, effect_capacity;
 };
@@ -97,11 +100,26 @@ void delivery_offer(core_t *self, client_t *client);
 //  Queues the receiver if it has clients with something to send and room for it.
 void delivery_wake(core_t *self, receiver_t *receiver);
 
-//  Starts to send the client's retained entries anew, after a marker.
-void delivery_go_back(core_t *self, client_t *client);
+//  Counts entries that were handed over as on their way, or (-1) not any more.
+void delivery_count_sent(core_t *self, client_t *client, const retained_entry_t *entry, int by);
 
 //  Drops the retained entries up to the position, whether they were sent or not.
 void delivery_cover(core_t *self, client_t *client, position_t position, int64_t now);
+
+//  ---- redelivery.c ------------------------------------------------------------------------------
+
+//  Starts to send the client's retained entries anew, after a marker.
+void redelivery_go_back(core_t *self, client_t *client);
+
+//  An entry of the client was handed over, or some were acknowledged.
+void redelivery_sent(core_t *self, client_t *client, int64_t now);
+void redelivery_acked(client_t *client, int64_t now);
+
+//  A receiver's timer fired: what was not acknowledged in time goes back.
+void redelivery_due(core_t *self, receiver_t *receiver, int64_t now);
+
+//  Sets the gauge of the oldest unacknowledged entry.
+void redelivery_look_at_oldest(core_t *self, int64_t now);
 
 //  A frame with an encoded gap notice (epoch, from..to) or marker (epoch, to) of a client. NULL: no
 //  memory.

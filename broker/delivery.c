@@ -54,8 +54,7 @@ void delivery_put(core_t *self, client_t *client, retained_entry_t entry)
     stats_add(&self->stats->retained_bytes, s_size(&entry));
 }
 
-//  Counts entries as on their way, or (-1) not any more.
-static void s_count_sent(core_t *self, client_t *client, const retained_entry_t *entry, int by)
+void delivery_count_sent(core_t *self, client_t *client, const retained_entry_t *entry, int by)
 {
     receiver_t *receiver = client->receiver;
     receiver->unacked += (uint64_t)by;
@@ -69,7 +68,7 @@ static retained_entry_t s_pop(core_t *self, client_t *client)
 {
     retained_entry_t *first = retained_at(&client->retained, 0);
     if (client->retained.sent)
-        s_count_sent(self, client, first, -1);
+        delivery_count_sent(self, client, first, -1);
     client->acked = retained_after(first, client->acked);
     client->receiver->retained--;
     core_charge(self, client, -s_cost(first));
@@ -197,7 +196,8 @@ static void s_add_next(core_t *self, client_t *client, dispatch_t *dispatch, int
 {
     receiver_t *receiver = client->receiver;
     retained_entry_t *entry = retained_at(&client->retained, client->retained.sent++);
-    s_count_sent(self, client, entry, 1);
+    delivery_count_sent(self, client, entry, 1);
+    redelivery_sent(self, client, now);
     if (entry->sent_at)
         stats_add(&self->stats->redelivered, 1);
     else
@@ -273,16 +273,7 @@ void core_returned(core_t *self, dispatch_t *dispatch, int64_t now)
     session_release(receiver);
 }
 
-//  ---- acks and going back -----------------------------------------------------------------------
-
-void delivery_go_back(core_t *self, client_t *client)
-{
-    for (uint32_t i = 0; i < client->retained.sent; i++)
-        s_count_sent(self, client, retained_at(&client->retained, i), -1);
-    client->retained.sent = 0;
-    client->marker_due = true;
-    client->session++;
-}
+//  ---- acks --------------------------------------------------------------------------------------
 
 //  The client with this id if it is the receiver's; counts if it is not.
 static client_t *s_own_client(core_t *self, receiver_t *receiver, const void *id, size_t id_size)
@@ -304,13 +295,18 @@ static bool s_ack(core_t *self, client_t *client, position_t position, int64_t n
     uint32_t covered = s_covered(client, position, sent, &reached);
     if (covered == sent && position_compare(position, reached) > 0)
         return false;
-    uint32_t tick = tick_of(now);
+    uint32_t tick = tick_of(now), pushes = 0;
     for (uint32_t i = 0; i < covered; i++) {
         retained_entry_t entry = s_pop(self, client);
-        histogram_add(&self->stats->delivery, (uint64_t)(tick - entry.sent_at) << TICK_SHIFT, 1);
+        if (entry.kind != RETAINED_PUSH)
+            continue;
+        uint32_t took = tick - entry.sent_at;
+        histogram_add(&self->stats->delivery, (uint64_t)took << TICK_SHIFT, 1);
+        pushes++;
     }
-    stats_add(&self->stats->acked, covered);
+    stats_add(&self->stats->acked, pushes);
     client->was_acked = true;
+    redelivery_acked(client, now);
     return true;
 }
 
@@ -337,8 +333,8 @@ void core_missing(core_t *self, receiver_t *receiver, const void *id, size_t id_
         return;
     }
     if (client->retained.sent) {
-        delivery_go_back(self, client);
-        stats_add(&self->stats->go_backs[0], 1);
+        redelivery_go_back(self, client);
+        stats_add(&self->stats->go_backs[GO_BACK_MISSING], 1);
     }
     delivery_offer(self, client);
     delivery_wake(self, receiver);

@@ -50,6 +50,16 @@ typedef struct receiver {
     int64_t heard_at; //  when the receiver was last heard of
     timer_entry_t timer; //  its silence
 
+    client_t *waiting_first; //  clients with unacknowledged entries, by waits_number
+    client_t *waiting_last;
+    uint64_t handed; //  hand-overs of entries, counted
+    uint64_t acked; //  the latest hand-over that is known to be acknowledged
+    uint64_t overdue; //  what was acknowledged an ack_timeout ago: older ones should be too
+    int64_t overdue_at; //  ns, when that was set
+    int64_t progress_at; //  ns of the last ack that covered something
+    uint8_t patience; //  how often the patience was doubled for want of progress
+    timer_entry_t resend; //  when to look for clients that must go back
+
     struct endpoint *endpoint; //  the worker's handle for its socket; the orderer's to set
     unsigned worker; //  who has it; the orderer's to set
     stats_t *inflight; //  that worker's gauge; the orderer's to set

@@ -104,7 +104,7 @@ static void s_move(core_t *self, client_t *client, receiver_t *to)
 {
     if (client->receiver == to)
         return;
-    delivery_go_back(self, client);
+    redelivery_go_back(self, client);
     receiver_unlink(client->receiver, client);
     receiver_link(to, client);
     delivery_offer(self, client);
@@ -150,7 +150,7 @@ static void s_park(core_t *self, receiver_t *receiver, const char *reason)
     s_clear_address(self, receiver);
     receiver->kind = RECEIVER_GONE;
     for (client_t *client = receiver->clients; client; client = client->next)
-        delivery_go_back(self, client);
+        redelivery_go_back(self, client);
 }
 
 static void s_new_session(core_t *self, receiver_t *receiver, const core_attach_t *attach)
@@ -163,8 +163,8 @@ static void s_new_session(core_t *self, receiver_t *receiver, const core_attach_
     receiver->ack_none = attach->ack_none;
     s_open(self, receiver);
     for (client_t *client = receiver->clients; client; client = client->next) {
-        delivery_go_back(self, client);
-        stats_add(&self->stats->go_backs[2], 1);
+        redelivery_go_back(self, client);
+        stats_add(&self->stats->go_backs[GO_BACK_GENERATION], 1);
         delivery_offer(self, client);
     }
     delivery_wake(self, receiver);
@@ -177,6 +177,7 @@ static void s_end(core_t *self, receiver_t *receiver)
     s_clear_address(self, receiver);
     HASH_DELETE(by_id, self->by_id, receiver);
     timer_disarm(&self->timers, &receiver->timer);
+    timer_disarm(&self->timers, &receiver->resend);
     if (receiver->has_prefix)
         self->prefixes--;
     free(receiver->prefix);
@@ -217,6 +218,7 @@ static receiver_t *s_new_receiver(core_t *self, const core_attach_t *attach)
         return NULL;
     receiver->kind = RECEIVER_GONE;
     receiver->timer.kind = TIMER_RECEIVER;
+    receiver->resend.kind = TIMER_RESEND;
     receiver->id_size = (uint8_t)attach->id_size;
     memcpy(receiver->id, attach->id, attach->id_size);
     unsigned hash = s_hash(self, receiver->id, receiver->id_size);
@@ -311,7 +313,7 @@ bool core_attach_client(core_t *self, receiver_t *receiver, const void *id, size
         *position = client_released(client);
         return false;
     }
-    delivery_go_back(self, client);
+    redelivery_go_back(self, client);
     s_take_over(self, client, receiver);
     client->attached_by_name = true;
     *position = client->acked;
@@ -382,6 +384,7 @@ static receiver_t *s_route_receiver(core_t *self, const char *endpoint)
     if (!receiver)
         return NULL;
     receiver->kind = RECEIVER_ROUTE;
+    receiver->resend.kind = TIMER_RESEND;
     receiver->ack_none = true;
     if (!s_set_address(self, receiver, endpoint)) {
         free(receiver);

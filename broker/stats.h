@@ -100,6 +100,9 @@ typedef enum {
     ERROR_CODES
 } error_code_t;
 
+//  Why a client's entries were sent anew.
+typedef enum { GO_BACK_MISSING, GO_BACK_TIMEOUT, GO_BACK_GENERATION, GO_BACKS } go_back_t;
+
 //  The code as it goes over the wire and stands in metrics.
 const char *error_code_name(error_code_t code);
 
@@ -141,7 +144,7 @@ typedef struct {
     stats_t acked; //  pushes acknowledged by receivers
     stats_t taken; //  pushes taken by ZeroMQ for ACK_NONE receivers and routes
     stats_t redelivered; //  pushes handed to a worker again
-    stats_t go_backs[3]; //  by reason: missing, timeout, generation
+    stats_t go_backs[GO_BACKS]; //  by reason: missing, timeout, generation
     stats_t acks_stale; //  acks of another generation
     stats_t acks_beyond; //  positions acknowledged that were never sent
     stats_t acks_unknown; //  acks of an unknown receiver or of another's client

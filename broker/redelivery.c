@@ -1,0 +1,129 @@
+//  redelivery.c - who waits for an ack, and goes back when none comes
+//
+//  An endpoint is first in, first out, so what was handed over before something that is
+//  acknowledged should soon be acknowledged too. The clients of a receiver that have unacknowledged
+//  entries stand in the order in which they began to wait; a client that makes progress goes to the
+//  end. So one look at the head of the list tells who is overdue, and a receiver that is only slow,
+//  but acknowledges, is never sent anything twice.
+
+#include "core_state.h"
+
+#define PATIENCE_MAX 6 //  doublings: 64 times ack_timeout
+#define OLDEST_EVERY 500000000 //  ns between looks at the oldest unacknowledged entry
+
+static void s_unlink(receiver_t *receiver, client_t *client)
+{
+    if (!client->waits_since)
+        return;
+    if (client->waits_before)
+        client->waits_before->waits_after = client->waits_after;
+    else
+        receiver->waiting_first = client->waits_after;
+    if (client->waits_after)
+        client->waits_after->waits_before = client->waits_before;
+    else
+        receiver->waiting_last = client->waits_before;
+    client->waits_since = 0;
+}
+
+static void s_link(receiver_t *receiver, client_t *client, int64_t now)
+{
+    client->waits_number = receiver->handed;
+    client->waits_since = now ? now : 1;
+    client->waits_after = NULL;
+    client->waits_before = receiver->waiting_last;
+    if (receiver->waiting_last)
+        receiver->waiting_last->waits_after = client;
+    else
+        receiver->waiting_first = client;
+    receiver->waiting_last = client;
+}
+
+void redelivery_go_back(core_t *self, client_t *client)
+{
+    s_unlink(client->receiver, client);
+    for (uint32_t i = 0; i < client->retained.sent; i++)
+        delivery_count_sent(self, client, retained_at(&client->retained, i), -1);
+    client->retained.sent = 0;
+    client->marker_due = true;
+    client->session++;
+}
+
+void redelivery_sent(core_t *self, client_t *client, int64_t now)
+{
+    receiver_t *receiver = client->receiver;
+    receiver->handed++;
+    if (receiver->ack_none || client->waits_since)
+        return;
+    s_link(receiver, client, now);
+    timer_arm(&self->timers, &receiver->resend, now + self->settings.ack_timeout);
+    timer_arm(&self->timers, &self->oldest_timer, now + OLDEST_EVERY);
+}
+
+void redelivery_acked(client_t *client, int64_t now)
+{
+    receiver_t *receiver = client->receiver;
+    if (client->waits_number > receiver->acked)
+        receiver->acked = client->waits_number;
+    receiver->progress_at = now;
+    receiver->patience = 0;
+    s_unlink(receiver, client);
+    if (client->retained.sent)
+        s_link(receiver, client, now);
+}
+
+static void s_resend(core_t *self, client_t *client)
+{
+    redelivery_go_back(self, client);
+    stats_add(&self->stats->go_backs[GO_BACK_TIMEOUT], 1);
+    delivery_offer(self, client);
+}
+
+//  When the receiver has acknowledged nothing for so long that all must be sent again.
+static int64_t s_stalled_at(const core_t *self, const receiver_t *receiver)
+{
+    int64_t since = receiver->waiting_first->waits_since;
+    if (receiver->progress_at > since)
+        since = receiver->progress_at;
+    return since + (self->settings.ack_timeout << receiver->patience);
+}
+
+//  Sends again what is older than something that was acknowledged an ack_timeout ago.
+static void s_resend_overdue(core_t *self, receiver_t *receiver, int64_t now)
+{
+    while (receiver->waiting_first && receiver->waiting_first->waits_number < receiver->overdue)
+        s_resend(self, receiver->waiting_first);
+    receiver->overdue = receiver->acked;
+    receiver->overdue_at = now;
+}
+
+void redelivery_due(core_t *self, receiver_t *receiver, int64_t now)
+{
+    if (!receiver->waiting_first)
+        return;
+    int64_t timeout = self->settings.ack_timeout;
+    //  What the worker still has was not sent: the endpoint would block, and time does not count.
+    if (receiver->session_out) {
+        receiver->progress_at = now;
+        receiver->overdue = receiver->acked = 0;
+    } else if (now >= s_stalled_at(self, receiver)) {
+        while (receiver->waiting_first)
+            s_resend(self, receiver->waiting_first);
+        if (receiver->patience < PATIENCE_MAX)
+            receiver->patience++;
+    } else if (now - receiver->overdue_at >= timeout) {
+        s_resend_overdue(self, receiver, now);
+    }
+    timer_arm(&self->timers, &receiver->resend, now + timeout / 4 + 1);
+}
+
+void redelivery_look_at_oldest(core_t *self, int64_t now)
+{
+    int64_t oldest = now;
+    for (const receiver_t *at = self->by_address; at; at = at->by_address.next)
+        if (at->waiting_first && at->waiting_first->waits_since < oldest)
+            oldest = at->waiting_first->waits_since;
+    stats_set(&self->stats->oldest_unacked, (uint64_t)(now - oldest));
+    if (oldest < now)
+        timer_arm(&self->timers, &self->oldest_timer, now + OLDEST_EVERY);
+}
