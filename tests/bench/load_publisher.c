@@ -1,0 +1,115 @@
+/*  load_publisher.c - the publisher of seqpush.h as far as `seqpush bench` uses it, for a peer that
+    answers nothing
+
+    A push counts as accepted when ZeroMQ has taken its frame. The frames are made by the library's
+    own encoder; as much is under way as with the library, which bounds it by undecided_max and here
+    the socket's high-water mark does. */
+
+#include "batch.h"
+#include <errno.h>
+#include <stdlib.h>
+
+#define BATCH_BYTES ((size_t)64 << 10)
+#define LINGER 10000 //  ms
+
+struct seqpush_publisher {
+    size_t batch_max;
+    void *socket;
+    batch_t *batch;
+    zmq_msg_t frame; //  what the batch makes, until the socket takes it
+    bool framed;
+    seqpush_publisher_stats_t stats;
+};
+
+//  One context and I/O thread for all, as the library has it. It goes with the last publisher,
+//  which waits for what is still to be sent.
+static void *s_context;
+static unsigned s_users;
+
+static bool s_connect(seqpush_publisher_t *self, const seqpush_publisher_options_t *options)
+{
+    int linger = LINGER, mark = (int)(options->undecided_max / options->batch_max);
+    self->socket = zmq_socket(s_context, ZMQ_DEALER);
+    if (!self->socket)
+        return false;
+    zmq_setsockopt(self->socket, ZMQ_LINGER, &linger, sizeof linger);
+    zmq_setsockopt(self->socket, ZMQ_SNDHWM, &mark, sizeof mark);
+    return zmq_connect(self->socket, options->broker) == 0;
+}
+
+seqpush_publisher_t *seqpush_publisher_new(const seqpush_publisher_options_t *options)
+{
+    seqpush_publisher_t *self = calloc(1, sizeof *self);
+    if (!self)
+        return NULL;
+    if (s_users++ == 0)
+        s_context = zmq_ctx_new();
+    self->batch_max = options->batch_max;
+    self->batch = batch_new();
+    if (!self->batch || !s_connect(self, options))
+        seqpush_publisher_destroy(&self);
+    return self;
+}
+
+void seqpush_publisher_destroy(seqpush_publisher_t **self_p)
+{
+    seqpush_publisher_t *self = *self_p;
+    if (!self)
+        return;
+    if (self->socket)
+        zmq_close(self->socket);
+    if (self->framed)
+        zmq_msg_close(&self->frame);
+    batch_destroy(&self->batch);
+    free(self);
+    if (--s_users == 0)
+        zmq_ctx_term(s_context);
+    *self_p = NULL;
+}
+
+const seqpush_publisher_stats_t *seqpush_publisher_stats(const seqpush_publisher_t *self)
+{
+    return &self->stats;
+}
+
+//  Returns false if the socket does not take the batch.
+static bool s_send(seqpush_publisher_t *self)
+{
+    batch_t *batch = self->batch;
+    if (batch->count == 0)
+        return true;
+    if (!self->framed)
+        self->framed = batch_request(batch, &self->frame);
+    if (!self->framed || zmq_msg_send(&self->frame, self->socket, ZMQ_DONTWAIT) == -1)
+        return false;
+    self->framed = false;
+    self->stats.outcomes[SEQPUSH_ACCEPTED] += batch->count;
+    batch_clear(batch, SIZE_MAX);
+    batch->request_id++;
+    return true;
+}
+
+int seqpush_publisher_push(seqpush_publisher_t *self, const seqpush_push_t *push)
+{
+    batch_t *batch = self->batch;
+    size_t size = batch_push_size(push);
+    bool full =
+        batch->count == self->batch_max || (batch->count && batch->size + size > BATCH_BYTES);
+    if ((full || self->framed) && !s_send(self))
+        return -EAGAIN;
+    if (!batch_reserve(batch, size))
+        return -ENOMEM;
+    batch_put(batch, push);
+    self->stats.pushed++;
+    if (batch->count == self->batch_max)
+        s_send(self);
+    return 0;
+}
+
+long seqpush_publisher_poll(seqpush_publisher_t *self, int timeout_ms)
+{
+    zmq_pollitem_t item = {.socket = self->socket, .events = ZMQ_POLLOUT};
+    if (!s_send(self) && zmq_poll(&item, 1, timeout_ms) == -1)
+        return -errno;
+    return (long)self->batch->count;
+}
