@@ -240,6 +240,8 @@ static void s_decide_all(orderer_t *self, request_t *request, int64_t now)
             core_prefetch_places(self->core, &request->pushes[i + 4]);
         if (request->pushes[i].outcome == OUTCOME_ACCEPTED)
             core_push(self->core, request->frame, &request->pushes[i], now);
+        else
+            core_refused(self->core, &request->pushes[i], now);
     }
 }
 
