@@ -12,7 +12,7 @@
 
 #define ID_MAX 64 //  bytes of a client id or a receiver id
 
-//  Greater seqs are refused, so that sums of a seq and a window never overflow.
+//  Positions and first seqs beyond are refused, so that a seq and a window never overflow in sum.
 #define SEQ_MAX ((uint64_t)INT64_MAX)
 
 typedef struct {

@@ -128,7 +128,7 @@ static inline bool s_read_push(push_t *push, span_t whole, span_t content, bool 
         return false;
     push->numberless = push->seq == 0;
     push->hash = push->id_size ? request_hash(limits->key, push->id, push->id_size) : 0;
-    if (!regular || push->id_size == 0 || push->seq > SEQ_MAX)
+    if (!regular || push->id_size == 0)
         push->outcome = OUTCOME_INVALID;
     else
         push->outcome = payload > limits->max_payload ? OUTCOME_TOO_LARGE : OUTCOME_ACCEPTED;
