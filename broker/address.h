@@ -1,7 +1,7 @@
 /*  address.h - endpoints that a peer may name: literal TCP addresses and ipc paths
 
     A name would be resolved in libzmq's shared I/O thread, a wildcard or a source address means
-    nothing for a connect, so none of these is let in. */
+    nothing for a connect, so none of these is let in.                                            */
 
 #ifndef SEQPUSH_ADDRESS_H
 #define SEQPUSH_ADDRESS_H

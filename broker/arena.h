@@ -1,8 +1,8 @@
 /*  arena.h - memory for what protobuf-c unpacks: a bump allocator with a bound
 
-    protobuf-c makes many small pieces and frees them one by one; here they lie in a few chunks that
-   go together, and a hostile frame cannot make more of them than the bound. One thread at a time.
- */
+    protobuf-c makes many small pieces and frees them one by one; here they lie in a few chunks
+    that go together, and a hostile frame cannot make more of them than the bound. One thread at
+    a time.                                                                                       */
 
 #ifndef SEQPUSH_ARENA_H
 #define SEQPUSH_ARENA_H

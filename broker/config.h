@@ -1,8 +1,8 @@
 /*  config.h - the configuration: one plain struct, checked whole before anything starts
 
-    Values come from `--set path=value`, else from the ZPL file, else from the default. A file is read
-    and checked completely before any of it is used; the struct is then constant. All functions are
-    for the main thread; http and the actors only read what they were given.                      */
+    Values come from `--set path=value`, else from the ZPL file, else from the default. A file is
+    read and checked completely before any of it is used; the struct is then constant. All functions
+    are for the main thread; http and the actors only read what they were given.                  */
 
 #ifndef SEQPUSH_CONFIG_H
 #define SEQPUSH_CONFIG_H
@@ -20,7 +20,7 @@ typedef struct {
 
 //  delivery/route: clients whose id matches go to a fixed endpoint.
 typedef struct {
-    char *match;    //  glob over the client id
+    char *match; //  glob over the client id
     char *endpoint; //  tcp://literal:port or ipc://path
 } config_route_t;
 
@@ -29,31 +29,31 @@ typedef struct {
         uint32_t drain_timeout; //  ms
     } broker;
     struct {
-        config_list_t bind;        //  endpoints
-        uint32_t max_payload;      //  bytes
+        config_list_t bind; //  endpoints
+        uint32_t max_payload; //  bytes
         uint32_t publisher_credit; //  pushes undecided a publisher
     } front;
     struct {
-        char *policy;                 //  name of the ordering policy
-        uint32_t window;              //  places, a power of two is not asked for
-        uint64_t first_seq;           //  first seq of a client without state
-        uint32_t gap_alarm;           //  ms a hole may be open before it is reported; 0: never
-        uint32_t max_clients;         //  clients with state
+        char *policy; //  name of the ordering policy
+        uint32_t window; //  places, a power of two is not asked for
+        uint64_t first_seq; //  first seq of a client without state
+        uint32_t gap_alarm; //  ms a hole may be open before it is reported; 0: never
+        uint32_t max_clients; //  clients with state
         uint32_t client_idle_timeout; //  ms
-        uint64_t memory_max;          //  bytes kept in all
+        uint64_t memory_max; //  bytes kept in all
     } ordering;
     struct {
-        uint32_t count;       //  worker actors
-        uint32_t batch_max;   //  pushes a Delivery
+        uint32_t count; //  worker actors
+        uint32_t batch_max; //  pushes a Delivery
         uint32_t batch_bytes; //  bytes a Delivery
-        uint32_t send_hwm;    //  frames a PUSH socket
+        uint32_t send_hwm; //  frames a PUSH socket
     } workers;
     struct {
-        uint32_t max_unacked;      //  pushes a client on their way
-        uint32_t ack_timeout;      //  ms
+        uint32_t max_unacked; //  pushes a client on their way
+        uint32_t ack_timeout; //  ms
         uint32_t receiver_timeout; //  ms
-        uint32_t backlog;          //  pushes kept a client
-        uint32_t backlog_bytes;    //  bytes kept a client
+        uint32_t backlog; //  pushes kept a client
+        uint32_t backlog_bytes; //  bytes kept a client
         config_list_t allow_endpoint;
         config_route_t *routes;
         size_t route_count;
@@ -65,7 +65,7 @@ typedef struct {
         bool allow_plaintext; //  bind beyond loopback without CURVE
     } security;
     struct {
-        char *level;  //  error, warning, info, debug
+        char *level; //  error, warning, info, debug
         char *format; //  text, json
     } log;
 } config_t;

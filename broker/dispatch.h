@@ -1,10 +1,9 @@
-/*  dispatch.h - what the orderer gives to a worker, and gets back as the report of what became of
-   it
+/*  dispatch.h - what the orderer gives to a worker, and gets back as a report of what became of it
 
     A dispatch of pushes is for one endpoint. It holds a reference to the frame of every push in it,
     so that the bytes stay while the worker has it, whatever the orderer forgets meanwhile; only the
     orderer counts the references, when it fills a dispatch and when it has it back. The worker
-    returns the dispatches of an endpoint in the order in which it got them. */
+    returns the dispatches of an endpoint in the order in which it got them.                      */
 
 #ifndef SEQPUSH_DISPATCH_H
 #define SEQPUSH_DISPATCH_H

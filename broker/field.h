@@ -2,7 +2,7 @@
 
     What protobuf-c takes is known here and nowhere else: how a field is encoded (field_read) and
     which wire type a known field may have (field_fits). So a walk over a frame refuses exactly what
-    protobuf-c would refuse. Pure; any thread. */
+    protobuf-c would refuse. Pure; any thread.                                                    */
 
 #ifndef SEQPUSH_FIELD_H
 #define SEQPUSH_FIELD_H

@@ -1,9 +1,10 @@
 /*  frame.h - a frame as it came from a publisher, shared by the pushes in it
 
-    A push that is kept is a reference to its encoded bytes inside the frame that it came in: nothing
-    is decoded again and nothing is copied until a worker puts the bytes into a Delivery. The
-    reference count is not atomic: the front makes a frame and gives it to the orderer, and from then
-    on only the orderer counts. A worker reads the bytes of frames that the orderer holds for it.   */
+    A push that is kept is a reference to its encoded bytes inside the frame that it came in:
+    nothing is decoded again and nothing is copied until a worker puts the bytes into a Delivery.
+    The reference count is not atomic: the front makes a frame and gives it to the orderer, and from
+    then on only the orderer counts. A worker reads the bytes of frames that the orderer holds for
+    it.                                                                                           */
 
 #ifndef SEQPUSH_FRAME_H
 #define SEQPUSH_FRAME_H

@@ -1,9 +1,9 @@
 /*  front.h - the front actor: requests in, replies out
 
     It owns the ROUTER socket and all that is known of peers. A request is read, checked and passed
-   to the orderer as long as the pipe has credit; then the front leaves what comes in with ZeroMQ,
-   and TCP slows the peers down. Replies are sent as they come back, and a peer that does not read
-   them loses them, never anybody's time. */
+    to the orderer as long as the pipe has credit; then the front leaves what comes in with ZeroMQ,
+    and TCP slows the peers down. Replies are sent as they come back, and a peer that does not read
+    them loses them, never anybody's time.                                                        */
 
 #ifndef SEQPUSH_FRONT_H
 #define SEQPUSH_FRONT_H

@@ -1,6 +1,6 @@
 /*  glob.h - `*` (any bytes) and `?` (one byte) over client ids, which may hold any byte
 
-    fnmatch will not do: ids are not strings, a NUL in one would end it early. */
+    fnmatch will not do: ids are not strings, a NUL in one would end it early.                    */
 
 #ifndef SEQPUSH_GLOB_H
 #define SEQPUSH_GLOB_H

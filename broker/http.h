@@ -1,8 +1,8 @@
 /*  http.h - /metrics, /healthz, /readyz and /api/status, on a thread of its own (libmicrohttpd)
 
-    Reads the figures that the actors keep and never talks to an actor, so a scrape costs the way of
-    a push nothing. Limits on connections and on time keep a hanging request from costing anybody.
- */
+    Reads the figures that the actors keep and never talks to an actor, so a scrape costs the way
+    of a push nothing. Limits on connections and on time keep a hanging request from costing
+    anybody.                                                                                      */
 
 #ifndef SEQPUSH_HTTP_H
 #define SEQPUSH_HTTP_H

@@ -2,7 +2,7 @@
 
     A line has at most PIPE_BUF bytes, so that one write puts it whole even into a pipe that other
     processes write to. What a peer has sent may be quoted in a message: control characters never
-    reach the terminal, and JSON gets valid UTF-8. */
+    reach the terminal, and JSON gets valid UTF-8.                                                */
 
 #include "log.h"
 #include <ctype.h>

@@ -1,8 +1,8 @@
 /*  metrics.h - a broker's figures as text for Prometheus, and as JSON for the tool and for people
 
     Both are read from figures that their writers go on changing. A histogram is copied first, so
-   that its count, its buckets and its quantiles agree with each other. Any thread; does not block.
- */
+    that its count, its buckets and its quantiles agree with each other. Any thread; does not
+    block.                                                                                        */
 
 #ifndef SEQPUSH_METRICS_H
 #define SEQPUSH_METRICS_H

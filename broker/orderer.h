@@ -1,8 +1,8 @@
 /*  orderer.h - the orderer actor: events into the ordering core, effects out of it
 
     Requests come from the front and go back to it decided; dispatches go to the workers and come
-   back as reports. The orderer never waits for either: what has no room downstream stays in the
-   core.  */
+    back as reports. The orderer never waits for either: what has no room downstream stays in the
+    core.                                                                                         */
 
 #ifndef SEQPUSH_ORDERER_H
 #define SEQPUSH_ORDERER_H

@@ -1,4 +1,4 @@
-/*  outcome.h - what a publisher is told of a push; the numbers are those of the wire               */
+/*  outcome.h - what a publisher is told of a push; the numbers are those of the wire             */
 
 #ifndef SEQPUSH_OUTCOME_H
 #define SEQPUSH_OUTCOME_H

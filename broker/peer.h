@@ -2,7 +2,7 @@
 
     The other actors know a peer by its number, which is never used again; only the front knows the
     routing id. A peer is forgotten when it cannot be reached, or after a while without a word.
-    The front's thread only. */
+    The front's thread only.                                                                      */
 
 #ifndef SEQPUSH_PEER_H
 #define SEQPUSH_PEER_H

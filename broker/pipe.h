@@ -2,18 +2,19 @@
 
     A pipe is a pair of ends, one an actor. Items are structs that begin with a pipe_item_t; putting
     one chains it to those that wait, and a flush sends the whole chain as one pointer, so that a
-   busy pipe costs one ZeroMQ message for many items. Ownership goes with the item.
+    busy pipe costs one ZeroMQ message for many items. Ownership goes with the item.
 
     Credit is what keeps a send from ever blocking. Every item has a weight, in units of the user's
     choosing. A flush sends while the weight that the other end has not yet worked through is below
     the capacity; what is put beyond that waits at this end, so whoever can stop putting does so
-   when there is no credit. Credit comes back with the chains that flow the other way, or by itself
-   once half the capacity is due. The sockets' high-water marks lie behind it and are never reached.
+    when there is no credit. Credit comes back with the chains that flow the other way, or by itself
+    once half the capacity is due. The sockets' high-water marks lie behind it and are never
+    reached.
 
-    Credit comes in with pipe_take. So an actor's turn is: take, put, flush; and it waits only after a
-    turn whose take found nothing.
+    Credit comes in with pipe_take. So an actor's turn is: take, put, flush; and it waits only after
+    a turn whose take found nothing.
 
-    An end belongs to one thread at a time. */
+    An end belongs to one thread at a time.                                                       */
 
 #ifndef SEQPUSH_PIPE_H
 #define SEQPUSH_PIPE_H

@@ -1,7 +1,7 @@
 /*  push.h - one push of a batch: a reference into the frame that it came in
 
     The front fills it in, the orderer decides it, and the decision takes the place of what was
-   asked: so one array carries a whole batch to the orderer and its outcomes back. */
+    asked: so one array carries a whole batch to the orderer and its outcomes back.               */
 
 #ifndef SEQPUSH_PUSH_H
 #define SEQPUSH_PUSH_H

@@ -1,6 +1,6 @@
 /*  reply.h - what goes back to a peer: packs a Reply with protobuf-c
 
-    Every reply carries the broker's instance and the request's id. Pure but for the allocation. */
+    Every reply carries the broker's instance and the request's id. Pure but for the allocation.  */
 
 #ifndef SEQPUSH_REPLY_H
 #define SEQPUSH_REPLY_H

@@ -5,7 +5,7 @@
     protobuf-c). Every other body is unpacked by protobuf-c and checked here.
 
     One rule joins the two: a frame is malformed if and only if protobuf-c cannot read it; field.h
-    knows what protobuf-c takes. */
+    knows what protobuf-c takes.                                                                  */
 
 #include "request.h"
 #include "arena.h"

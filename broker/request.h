@@ -2,10 +2,10 @@
 
     A PushBatch is walked field by field; its pushes are references into the frame. All other bodies
     are unpacked by protobuf-c into a capped arena. A request goes over the pipe to the orderer,
-   which decides it and puts the answer into it, and comes back to the front.
+    which decides it and puts the answer into it, and comes back to the front.
 
     The walk reads what protobuf-c reads: where protobuf-c would refuse the frame the walk does too,
-    and the test holds one against the other on random bytes. */
+    and the test holds one against the other on random bytes.                                     */
 
 #ifndef SEQPUSH_REQUEST_H
 #define SEQPUSH_REQUEST_H

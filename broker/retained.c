@@ -47,6 +47,8 @@ retained_entry_t retained_pop(retained_t *self)
     self->count--;
     if (self->sent)
         self->sent--;
+    if (self->handed)
+        self->handed--;
     if (entry.kind != RETAINED_PUSH)
         self->notices--;
     return entry;

@@ -52,7 +52,7 @@ uint64_t histogram_quantile(const histogram_t *self, double q)
 
 //  ---- names -------------------------------------------------------------------------------------
 
-const char *error_code_name(error_code_t code)
+const char *error_code_name(unsigned code)
 {
     static const char *const names[ERROR_CODES] = {
         [ERROR_MALFORMED] = "malformed",
@@ -129,4 +129,10 @@ worker_stats_t *stats_worker(broker_stats_t *self, unsigned k)
         atomic_store_explicit(&self->workers[k], worker, memory_order_release);
     }
     return worker;
+}
+
+const worker_stats_t *stats_worker_get(const broker_stats_t *self, unsigned k)
+{
+    assert(k < STATS_WORKERS_MAX);
+    return atomic_load_explicit(&((broker_stats_t *)self)->workers[k], memory_order_acquire);
 }

@@ -104,7 +104,7 @@ typedef enum {
 typedef enum { GO_BACK_MISSING, GO_BACK_TIMEOUT, GO_BACK_GENERATION, GO_BACKS } go_back_t;
 
 //  The code as it goes over the wire and stands in metrics.
-const char *error_code_name(error_code_t code);
+const char *error_code_name(unsigned code);
 
 //  The outcome as it stands in metrics, in logs and in the tool: accepted, duplicate, ...
 const char *outcome_name(unsigned outcome);
@@ -198,5 +198,8 @@ void stats_destroy(broker_stats_t **self_p);
 //  Worker k's figures, made at the first call; k < STATS_WORKERS_MAX. NULL: no memory. One thread
 //  at a time, main or orderer.
 worker_stats_t *stats_worker(broker_stats_t *self, unsigned k);
+
+//  Worker k's figures, to be read; NULL if nobody has asked for them to be made. Any thread.
+const worker_stats_t *stats_worker_get(const broker_stats_t *self, unsigned k);
 
 #endif

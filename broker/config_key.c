@@ -1,0 +1,173 @@
+//  config_key.c - the keys of a configuration; see config_key.h
+
+#include "config_key.h"
+#include <assert.h>
+#include <string.h>
+
+//  ---- the table ---------------------------------------------------------------------------------
+
+//  The policies, levels and formats that a configuration may name.
+static const char *const s_policies[] = {"strict", NULL};
+static const char *const s_levels[] = {"error", "warning", "info", "debug", NULL};
+static const char *const s_formats[] = {"text", "json", NULL};
+
+//  A key and the field that it fills have one name, and the field's type is the key's.
+#define FIELD(record, field) \
+    .offset = offsetof(record, field), .type = _Generic(((record *)0)->field,                      \
+        uint32_t: KEY_UINT32,                                                                          \
+        uint64_t: KEY_UINT64,                                                                          \
+        bool: KEY_FLAG,                                                                                \
+        char *: KEY_TEXT,                                                                              \
+        config_list_t: KEY_LIST)
+#define KEY(section, key) .path = #section "/" #key, FIELD(config_t, section.key)
+#define ROUTE_KEY(key) .path = "delivery/route/" #key, .in_route = true, FIELD(config_route_t, key)
+#define RANGE(low, high, of) .min = (low), .max = (high), .unit = (of)
+
+#define MIB (1 << 20)
+#define MINUTE 60000
+#define DAY 86400000
+
+const config_key_t config_keys[] = {
+    {KEY(broker, drain_timeout), .initial = "5000", RANGE(0, 60 * MINUTE, "ms"),
+     .help = "how long a stop waits for what was released to be acknowledged"},
+
+    {KEY(front, bind), .initial = "tcp://127.0.0.1:5570", .form = FORM_BIND,
+     .help = "where publishers and receivers connect; may repeat"},
+    {KEY(front, max_payload), .initial = "1048576", RANGE(1, 64 * MIB, "bytes"),
+     .help = "largest payload of a push"},
+    {KEY(front, publisher_credit), .initial = "65536", RANGE(1, MIB, "pushes"),
+     .help = "pushes that a publisher may have undecided"},
+
+    {KEY(ordering, policy), .initial = "strict", .names = s_policies,
+     .help = "what decides which push a client may receive next"},
+    {KEY(ordering, window), .initial = "1024", RANGE(1, MIB, "seqs"),
+     .help = "how far ahead of the next expected seq a push may be held"},
+    {KEY(ordering, first_seq), .initial = "1", RANGE(1, INT64_MAX, NULL),
+     .help = "first seq of a client without state"},
+    {KEY(ordering, gap_alarm), .initial = "1000", RANGE(0, DAY, "ms"),
+     .help = "how long a hole may be open before it is reported; 0: never reported"},
+    {KEY(ordering, max_clients), .initial = "1000000", RANGE(1, 100000000, "clients"),
+     .help = "clients with state"},
+    {KEY(ordering, client_idle_timeout), .initial = "86400000", RANGE(1, UINT64_C(30) * DAY, "ms"),
+     .help = "how long an idle client of which nothing is kept has state"},
+    {KEY(ordering, memory_max), .initial = "268435456", RANGE(65536, UINT64_C(1) << 40, "bytes"),
+     .help = "what is kept in all"},
+
+    {KEY(workers, count), RANGE(1, 64, "workers"),
+     .help = "sender workers; default: half the processors"},
+    {KEY(workers, batch_max), .initial = "64", RANGE(1, 4096, "pushes"),
+     .help = "most pushes of one delivery"},
+    {KEY(workers, batch_bytes), .initial = "65536", RANGE(1, 16 * MIB, "bytes"),
+     .help = "most bytes of one delivery; a larger push travels alone"},
+    {KEY(workers, send_hwm), .initial = "64", RANGE(1, 65536, "frames"),
+     .help = "high-water mark of an endpoint's socket"},
+
+    {KEY(delivery, max_unacked), .initial = "1024", RANGE(1, MIB, "pushes"),
+     .help = "most pushes of a client on their way"},
+    {KEY(delivery, ack_timeout), .initial = "1000", RANGE(10, 10 * MINUTE, "ms"),
+     .help = "how long to wait for an acknowledgement before going back"},
+    {KEY(delivery, receiver_timeout), .initial = "10000", RANGE(100, 60 * MINUTE, "ms"),
+     .help = "silence after which a receiver is taken as gone"},
+    {KEY(delivery, backlog), .initial = "4096", RANGE(2, 16 * MIB, "pushes"),
+     .help = "most pushes kept for a client, held or released"},
+    {KEY(delivery, backlog_bytes), .initial = "4194304", RANGE(1024, 1024 * MIB, "bytes"),
+     .help = "most bytes kept for a client"},
+    {KEY(delivery, allow_endpoint), .initial = "tcp://127.0.0.1:*", .form = FORM_PATTERN,
+     .help = "endpoints that receivers may name; may repeat"},
+    {.path = "delivery/route",
+     .type = KEY_ROUTES,
+     .help = "clients whose id matches a glob go to a fixed endpoint, unacknowledged; may repeat"},
+    {ROUTE_KEY(match)},
+    {ROUTE_KEY(endpoint), .form = FORM_CONNECT},
+
+    {KEY(http, bind), .initial = "127.0.0.1:5580", .optional = true, .form = FORM_ADDRESS,
+     .help = "metrics and status; empty: off"},
+
+    {KEY(security, allow_plaintext), .initial = "0", RANGE(0, 1, NULL),
+     .help = "1: front and http may bind addresses off loopback, unencrypted"},
+
+    {KEY(log, level), .initial = "info", .names = s_levels, .help = "least of what is logged"},
+    {KEY(log, format), .initial = "text", .names = s_formats, .help = "of a line"},
+
+    {0},
+};
+
+//  ---- one key -----------------------------------------------------------------------------------
+
+const config_key_t *config_key_find(const char *path)
+{
+    for (const config_key_t *key = config_keys; key->path; key++)
+        if (strcmp(key->path, path) == 0)
+            return key;
+    return NULL;
+}
+
+//  True if the paths' first parts are the same.
+static bool s_same_part(const char *a, const char *b)
+{
+    size_t size = strcspn(a, "/");
+    return size == strcspn(b, "/") && strncmp(a, b, size) == 0;
+}
+
+bool config_key_begins_section(const config_key_t *self)
+{
+    return self == config_keys || !s_same_part(self->path, self[-1].path);
+}
+
+void *config_key_field(const config_key_t *self, const config_t *config)
+{
+    if (!self->in_route)
+        return (char *)config + self->offset;
+    return (char *)&config->delivery.routes[config->delivery.route_count - 1] + self->offset;
+}
+
+uint64_t config_key_number(const config_key_t *self, const config_t *config)
+{
+    const void *field = config_key_field(self, config);
+    switch (self->type) {
+    case KEY_UINT32:
+        return *(const uint32_t *)field;
+    case KEY_UINT64:
+        return *(const uint64_t *)field;
+    default:
+        assert(self->type == KEY_FLAG);
+        return *(const bool *)field;
+    }
+}
+
+//  ---- paths -------------------------------------------------------------------------------------
+
+//  True if `path` lies under `section`, a path of `size` bytes; none is the root.
+static bool s_is_under(const char *path, const char *section, size_t size)
+{
+    return size == 0 || (strncmp(path, section, size) == 0 && path[size] == '/');
+}
+
+static bool s_is_section(const char *path, size_t size)
+{
+    for (const config_key_t *key = config_keys; key->path; key++)
+        if (size && s_is_under(key->path, path, size))
+            return true;
+    return false;
+}
+
+bool config_key_is_section(const char *path)
+{
+    return s_is_section(path, strlen(path));
+}
+
+void config_key_put_known(FILE *out, const char *path)
+{
+    const char *slash = s_is_section(path, strcspn(path, "/")) ? strrchr(path, '/') : NULL;
+    size_t size = slash ? (size_t)(slash - path) : 0;
+    const char *last = NULL;
+    for (const config_key_t *key = config_keys; key->path; key++) {
+        if (!s_is_under(key->path, path, size))
+            continue;
+        const char *name = key->path + (size ? size + 1 : 0);
+        if (!last || !s_same_part(name, last))
+            fprintf(out, "%s%.*s", last ? ", " : "", (int)strcspn(name, "/"), name);
+        last = name;
+    }
+    fputs(last ? "" : "nothing under a value", out);
+}

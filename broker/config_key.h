@@ -1,0 +1,65 @@
+/*  config_key.h - the keys of a configuration: one table that drives reading, checking and printing
+
+    A key knows the field that it fills, its default and what a value may be. So a new key is one
+    field in config.h and one row here.                                                           */
+
+#ifndef SEQPUSH_CONFIG_KEY_H
+#define SEQPUSH_CONFIG_KEY_H
+
+#include "config.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+//  The type of a key's field; KEY_ROUTES is a section that may repeat.
+typedef enum {
+    KEY_UINT32,
+    KEY_UINT64,
+    KEY_FLAG,
+    KEY_TEXT,
+    KEY_LIST,
+    KEY_ROUTES,
+} config_key_type_t;
+
+//  What a text is about.
+typedef enum { FORM_ANY, FORM_BIND, FORM_CONNECT, FORM_PATTERN, FORM_ADDRESS } config_form_t;
+
+typedef struct {
+    const char *path;
+    size_t offset; //  of the field in config_t, or in config_route_t
+    config_key_type_t type;
+    bool in_route;
+    bool optional; //  may be empty
+    const char *initial; //  default, as a file would have it; NULL: not a constant, or none
+    uint64_t min, max; //  of a number
+    const char *unit; //  of a number; NULL: none
+    const char *const *names; //  the texts that there are; NULL: any of its form
+    config_form_t form; //  of a text
+    const char *help; //  of a route's key: NULL, the section has it
+} config_key_t;
+
+//  All keys, section by section; a row without a path ends them.
+extern const config_key_t config_keys[];
+
+//  The key with this path, or NULL.
+const config_key_t *config_key_find(const char *path);
+
+//  True if it is the first one of its section.
+bool config_key_begins_section(const config_key_t *self);
+
+//  The field that the key fills, a text's or a list's or a number's; of a route's key it is that of
+//  the last route.
+void *config_key_field(const config_key_t *self, const config_t *config);
+
+//  The field's value, of a number or a flag.
+uint64_t config_key_number(const config_key_t *self, const config_t *config);
+
+//  True if keys lie under `path`.
+bool config_key_is_section(const char *path);
+
+//  Writes the names that are known in the place of an unknown path: those of its section, or those
+//  of all sections if that is unknown.
+void config_key_put_known(FILE *out, const char *path);
+
+#endif

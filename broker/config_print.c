@@ -1,0 +1,72 @@
+/*  config_print.c - a configuration as a ZPL file; see config.h
+
+    The file shows every key with what it means, and reads back to the same values.               */
+
+#include "config_key.h"
+#include "config_value.h"
+#include <inttypes.h>
+#include <string.h>
+
+//  A text has quotes of one kind at most, so the other kind goes around it.
+static void s_print_text(FILE *out, int indent, const char *name, const char *text)
+{
+    char quote = strchr(text, '"') ? '\'' : '"';
+    fprintf(out, "%*s%s = %c%s%c\n", indent, "", name, quote, text, quote);
+}
+
+static void s_print_list(const config_list_t *list, const char *name, FILE *out)
+{
+    for (size_t i = 0; i < list->count; i++)
+        s_print_text(out, 4, name, list->items[i]);
+}
+
+static void s_print_routes(const config_t *self, FILE *out)
+{
+    for (size_t i = 0; i < self->delivery.route_count; i++) {
+        fprintf(out, "    route\n");
+        s_print_text(out, 8, "match", self->delivery.routes[i].match);
+        s_print_text(out, 8, "endpoint", self->delivery.routes[i].endpoint);
+    }
+}
+
+static void s_print_value(const config_t *self, const config_key_t *key, FILE *out)
+{
+    const char *name = strchr(key->path, '/') + 1;
+    switch (key->type) {
+    case KEY_ROUTES:
+        s_print_routes(self, out);
+        break;
+    case KEY_LIST:
+        s_print_list(config_key_field(key, self), name, out);
+        break;
+    case KEY_TEXT:
+        s_print_text(out, 4, name, *(char **)config_key_field(key, self));
+        break;
+    default:
+        fprintf(out, "    %s = %" PRIu64 "\n", name, config_key_number(key, self));
+    }
+}
+
+static void s_print_help(const config_key_t *key, FILE *out)
+{
+    fprintf(out, "    #  %s", key->help);
+    if (key->names) {
+        fputs(": ", out);
+        config_value_put_expected(out, key);
+    }
+    if (key->unit)
+        fprintf(out, " (%s, %" PRIu64 " to %" PRIu64 ")", key->unit, key->min, key->max);
+    fputc('\n', out);
+}
+
+void config_print(const config_t *self, FILE *out)
+{
+    for (const config_key_t *key = config_keys; key->path; key++) {
+        if (key->in_route)
+            continue;
+        if (config_key_begins_section(key))
+            fprintf(out, "%.*s\n", (int)strcspn(key->path, "/"), key->path);
+        s_print_help(key, out);
+        s_print_value(self, key, out);
+    }
+}
