@@ -1,6 +1,7 @@
 //  client_table.c - all clients by id; see client_table.h
 
 #include "client_table.h"
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,6 +29,7 @@ client_t *client_table_find(const client_table_t *self, uint64_t hash, const voi
 
 static void s_put(client_table_t *self, client_slot_t slot)
 {
+    assert(self->slots);
     size_t i = slot.hash & self->mask;
     while (self->slots[i].client)
         i = (i + 1) & self->mask;

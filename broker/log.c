@@ -59,7 +59,7 @@ static void s_mark_cut(char message[MESSAGE_SIZE])
     size_t end = MESSAGE_SIZE - sizeof CUT;
     while (end > 0 && ((unsigned char)message[end] & 0xc0) == 0x80)
         end--;
-    strcpy(message + end, CUT);
+    memcpy(message + end, CUT, sizeof CUT);
 }
 
 static void s_write_message(char message[MESSAGE_SIZE], const char *format, va_list arguments)

@@ -2,6 +2,7 @@
 
 #include "metrics.h"
 #include "process.h"
+#include <assert.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -211,6 +212,7 @@ static void s_put_histogram(const series_t *self, const histogram_t *figure)
 
 static void s_put_series(const series_t *self, const void *figure)
 {
+    assert(self->metric); //  the first row of the table has a name
     if (self->metric->type == HISTOGRAM)
         s_put_histogram(self, figure);
     else

@@ -35,8 +35,9 @@ peer_t *peer_numbered(peer_table_t *self, uint64_t number)
 
 void peer_forget(peer_table_t *self, peer_t *peer)
 {
-    HASH_DELETE(by_route, self->by_route, peer);
-    HASH_DELETE(by_number, self->by_number, peer);
+    //  The analyzer does not see that the last delete leaves an empty table.
+    HASH_DELETE(by_route, self->by_route, peer); // NOLINT(clang-analyzer-*)
+    HASH_DELETE(by_number, self->by_number, peer); // NOLINT(clang-analyzer-*)
     free(peer);
 }
 
