@@ -36,7 +36,7 @@ bool config_error_set(config_error_t *self, const char *path, const char *format
         return false;
     va_list arguments;
     va_start(arguments, format);
-    vfprintf(out, format, arguments); // NOLINT(clang-analyzer-valist.Uninitialized): it is started
+    vfprintf(out, format, arguments);
     va_end(arguments);
     return config_error_end(self, out);
 }
