@@ -64,7 +64,7 @@ static void s_recycle(orderer_t *self, dispatch_t *dispatch)
         free(dispatch);
         return;
     }
-    dispatch->item.next = &self->spare->item;
+    dispatch->item.next = (pipe_item_t *)self->spare;
     self->spare = dispatch;
     self->spare_count++;
 }

@@ -1,7 +1,7 @@
 /*  tool.h - what the commands of the seqpush tool share
 
     A command reads its options with tool_parse, does its work with the client library, and returns
-   an exit status. Everything here is for the main thread, unless it says otherwise. */
+    an exit status. Everything here is for the main thread, unless it says otherwise. */
 
 #ifndef SEQPUSH_TOOL_H
 #define SEQPUSH_TOOL_H
@@ -122,6 +122,57 @@ void tool_lines_destroy(tool_lines_t **self_p);
 //  LINES_FAILED sets errno.
 tool_lines_result_t tool_lines_next(tool_lines_t *self, int timeout_ms, const char **line,
                                     size_t *size);
+
+//  ---- lines in a scrambled order ----------------------------------------------------------------
+
+typedef struct tool_block tool_block_t;
+
+typedef struct {
+    const char *bytes;
+    size_t size;
+    uint64_t number; //  as it was added
+} tool_line_t;
+
+//  A block of at most `max` lines. NULL: no memory.
+tool_block_t *tool_block_new(size_t max, uint64_t seed);
+void tool_block_destroy(tool_block_t **self_p);
+
+//  Empties it.
+void tool_block_clear(tool_block_t *self);
+
+//  True if it has as many lines, or bytes, as it may have.
+bool tool_block_is_full(const tool_block_t *self);
+
+//  Adds a copy of a line; the block is not full. False: no memory.
+bool tool_block_add(tool_block_t *self, const char *bytes, size_t size, uint64_t number);
+
+void tool_block_scramble(tool_block_t *self);
+
+//  The line at a place, which is valid until the block changes. False beyond the last.
+bool tool_block_at(const tool_block_t *self, size_t index, tool_line_t *line);
+
+//  ---- several publishers ------------------------------------------------------------------------
+
+#define TOOL_OUTCOMES 12
+
+typedef struct tool_connections tool_connections_t;
+
+//  As many publishers with the same options. NULL with errno set, as seqpush_publisher_new does.
+tool_connections_t *tool_connections_new(const seqpush_publisher_options_t *options, size_t count);
+void tool_connections_destroy(tool_connections_t **self_p);
+
+//  Pushes by one of them, as seqpush_publisher_push does.
+int tool_connections_push(tool_connections_t *self, size_t way, const seqpush_push_t *push);
+
+//  Polls all of them, and waits up to `timeout_ms` for the one that is busy. Returns 0 or a negative
+//  errno.
+int tool_connections_turn(tool_connections_t *self, size_t busy, int timeout_ms);
+
+//  Their figures together.
+void tool_connections_stats(const tool_connections_t *self, seqpush_publisher_stats_t *sum);
+
+//  Pushes with an outcome.
+uint64_t tool_decided(const seqpush_publisher_stats_t *stats);
 
 //  ---- positions of clients ----------------------------------------------------------------------
 

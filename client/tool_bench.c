@@ -19,11 +19,9 @@
 static const tool_command_t s_command = {
     .name = "bench",
     .usage = "",
-    .description = "Puts load on a running broker and checks every push that comes out: the right "
-                   "client, the\n"
-                   "next seq, unaltered. Publishers and receivers are a process each, so that "
-                   "their processor\n"
-                   "time is told apart.",
+    .description = "Puts load on a running broker and checks every push that comes out: the\n"
+                   "right client, the next seq, unaltered. Publishers and receivers are a\n"
+                   "process each, so that their processor time is told apart.",
     .statuses =
         "  0  nothing lost, doubled, out of order or altered; with --only publish: all accepted\n"
         "  1  something was\n"

@@ -1,11 +1,11 @@
 /*  tool_bench.h - what the processes of `seqpush bench` share
 
     The parent forks a process that receives and one that publishes, before any socket exists, so
-   that the processor time of each is its own. They share one bench_t in anonymous memory.
+    that the processor time of each is its own. They share one bench_t in anonymous memory.
 
     Push n of a run, counted from 0, goes to client n % clients. A client's seqs are scrambled
-   within windows of `shuffle`, and neighbouring blocks of pushes are taken by whichever publisher
-   is free, so every client has several publishers. */
+    within windows of `shuffle`, and neighbouring blocks of pushes are taken by whichever publisher
+    is free, so every client has several publishers. */
 
 #ifndef SEQPUSH_TOOL_BENCH_H
 #define SEQPUSH_TOOL_BENCH_H
@@ -79,5 +79,20 @@ int64_t bench_cpu(void);
 
 //  Waits until the flag or bench->stop is set. Returns the flag.
 bool bench_wait(const bench_t *bench, const _Atomic bool *flag);
+
+//  ---- the check of what is received -------------------------------------------------------------
+
+typedef struct bench_check bench_check_t;
+
+//  The settings are borrowed. NULL: no memory.
+bench_check_t *bench_check_new(const bench_settings_t *settings);
+void bench_check_destroy(bench_check_t **self_p);
+
+//  Checks a push and counts it: received, doubled, out_of_order, altered. Different threads may
+//  check different clients at a time.
+void bench_check_push(bench_check_t *self, const seqpush_push_t *push, bench_received_t *counts);
+
+//  The seqs up to `to` were given up: they are lost, but what follows them is not out of order.
+void bench_check_gap(bench_check_t *self, const void *id, size_t id_size, uint64_t to);
 
 #endif

@@ -97,9 +97,7 @@ static bool s_may_go_on(sender_t *self)
 {
     const bench_t *bench = self->run->bench;
     const seqpush_publisher_stats_t *stats = seqpush_publisher_stats(self->publisher);
-    uint64_t decided = 0;
-    for (size_t i = 0; i < 12; i++)
-        decided += stats->outcomes[i];
+    uint64_t decided = tool_decided(stats);
     if (decided != self->decided || decided == stats->pushed)
         self->decided_at = tool_now();
     self->decided = decided;
@@ -215,10 +213,16 @@ static bool s_start(sender_t *self, const run_t *run, size_t index)
     return self->started;
 }
 
-static void s_finish(sender_t *self, bench_published_t *sent)
+static void s_join(sender_t *self)
 {
     if (self->started)
         pthread_join(self->thread, NULL);
+    self->started = false;
+}
+
+static void s_finish(sender_t *self, bench_published_t *sent)
+{
+    s_join(self);
     if (self->publisher) {
         const seqpush_publisher_stats_t *stats = seqpush_publisher_stats(self->publisher);
         uint64_t accepted = stats->outcomes[SEQPUSH_ACCEPTED];
@@ -253,7 +257,7 @@ static void s_measure(run_t *run, sender_t *senders)
     if (bench_wait(bench, &bench->go)) {
         int64_t cpu = bench_cpu();
         for (size_t i = 0; i < bench->settings.publishers; i++)
-            pthread_join(senders[i].thread, NULL), senders[i].started = false;
+            s_join(&senders[i]);
         bench->sent.times.finished = tool_now();
         bench->sent.times.cpu = bench_cpu() - cpu;
     }

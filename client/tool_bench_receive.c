@@ -1,4 +1,4 @@
-/*  tool_bench_receive.c - the receiving side of `seqpush bench`, which checks every push */
+/*  tool_bench_receive.c - the receiving side of `seqpush bench`: a few threads, many receivers */
 
 #include "tool_bench.h"
 #include <errno.h>
@@ -12,17 +12,9 @@
 //  How long after the last push is looked for pushes that come twice, in ns.
 #define LINGER 50000000
 
-//  What one client has received.
-typedef struct {
-    uint64_t next; //  the seq that follows
-    uint8_t *missing; //  a bit for each seq that was passed over; NULL: none ever was
-} stream_t;
-
 typedef struct {
     bench_t *bench;
-    stream_t *streams; //  of all clients; each belongs to one receiver
-    const uint8_t *tail; //  what a payload has behind its head
-    size_t prefix_size;
+    bench_check_t *check;
 } run_t;
 
 typedef struct {
@@ -43,100 +35,26 @@ typedef struct {
     bool started;
 } thread_t;
 
-//  ---- the check ---------------------------------------------------------------------------------
-
-//  The client's number from 0, or `clients` if the id is none of this run's.
-static uint64_t s_client(const run_t *run, const char *id, size_t size)
-{
-    const bench_settings_t *s = &run->bench->settings;
-    uint64_t number = 0;
-    size_t at = run->prefix_size;
-    if (size <= at + 1 || size > at + 8 || memcmp(id, s->prefix, at) != 0 || id[at] != '-')
-        return s->clients;
-    while (++at < size && id[at] >= '0' && id[at] <= '9')
-        number = number * 10 + (uint64_t)(id[at] - '0');
-    return at == size && number >= 1 && number <= s->clients ? number - 1 : s->clients;
-}
-
-static bool s_is_as_pushed(const run_t *run, const seqpush_push_t *push, uint64_t client)
-{
-    size_t size = run->bench->settings.size;
-    if (client >= run->bench->settings.clients || push->epoch != 0 || push->payload_size != size ||
-        push->seq < 1 || push->seq > bench_rounds(&run->bench->settings, client))
-        return false;
-    uint8_t head[BENCH_HEAD];
-    bench_make_head(head, client, push->seq);
-    if (size <= BENCH_HEAD)
-        return size == 0 || memcmp(push->payload, head, size) == 0;
-    return memcmp(push->payload, head, BENCH_HEAD) == 0 &&
-           memcmp((const uint8_t *)push->payload + BENCH_HEAD, run->tail, size - BENCH_HEAD) == 0;
-}
-
-//  Notes that the seqs up to `to` were passed over. They are lost unless they come later.
-static void s_pass_over(const run_t *run, uint64_t client, uint64_t to)
-{
-    stream_t *stream = &run->streams[client];
-    uint64_t rounds = bench_rounds(&run->bench->settings, client);
-    if (!stream->missing)
-        stream->missing = calloc(1, rounds / 8 + 1);
-    if (!stream->missing)
-        abort();
-    for (; stream->next <= to && stream->next <= rounds; stream->next++)
-        stream->missing[stream->next / 8] |= (uint8_t)(1 << stream->next % 8);
-}
-
-static void s_take_late(taker_t *self, stream_t *stream, uint64_t seq)
-{
-    uint8_t bit = (uint8_t)(1 << seq % 8);
-    if (stream->missing && stream->missing[seq / 8] & bit) {
-        stream->missing[seq / 8] &= (uint8_t)~bit;
-        self->counts.received++;
-        self->counts.out_of_order++;
-    } else {
-        self->counts.doubled++;
-    }
-}
-
-static void s_take(taker_t *self, uint64_t client, uint64_t seq)
-{
-    stream_t *stream = &self->run->streams[client];
-    if (seq < stream->next) {
-        s_take_late(self, stream, seq);
-        return;
-    }
-    if (seq > stream->next) {
-        s_pass_over(self->run, client, seq - 1);
-        self->counts.out_of_order++;
-    }
-    self->counts.received++;
-    stream->next = seq + 1;
-}
+//  ---- one receiver
+//  -------------------------------------------------------------------------------
 
 static void s_on_push(void *arg, const seqpush_push_t *push)
 {
     taker_t *self = arg;
     const bench_t *bench = self->run->bench;
-    uint64_t client = s_client(self->run, push->client_id, push->client_id_size);
-    if (s_is_as_pushed(self->run, push, client))
-        s_take(self, client, push->seq);
-    else
-        self->counts.altered++;
+    bench_check_push(self->run->check, push, &self->counts);
     if (bench->settings.receive_delay && !atomic_load(&bench->stop))
         tool_sleep_until(tool_now() + (int64_t)bench->settings.receive_delay * 1000000);
 }
 
-//  What was given up is lost, but what follows it is not out of order.
 static void s_on_gap(void *arg, const void *id, size_t id_size, uint64_t epoch, uint64_t from,
                      uint64_t to)
 {
     taker_t *self = arg;
-    uint64_t client = s_client(self->run, id, id_size);
+    (void)epoch;
     (void)from;
-    if (client < self->run->bench->settings.clients && epoch == 0)
-        s_pass_over(self->run, client, to);
+    bench_check_gap(self->run->check, id, id_size, to);
 }
-
-//  ---- one receiver ------------------------------------------------------------------------------
 
 static bool s_is_over(const bench_t *bench)
 {
@@ -308,28 +226,6 @@ static void s_measure(const run_t *run, taker_t *takers)
     bench->got.times.cpu = bench_cpu() - cpu;
 }
 
-static bool s_prepare(run_t *run)
-{
-    const bench_settings_t *s = &run->bench->settings;
-    run->prefix_size = strlen(s->prefix);
-    run->streams = calloc(s->clients, sizeof *run->streams);
-    uint8_t *tail = malloc(s->size + 1);
-    if (tail)
-        memset(tail, BENCH_FILL, s->size);
-    run->tail = tail;
-    for (uint64_t i = 0; run->streams && i < s->clients; i++)
-        run->streams[i].next = 1;
-    return run->streams && run->tail;
-}
-
-static void s_free(run_t *run)
-{
-    for (uint64_t i = 0; run->streams && i < run->bench->settings.clients; i++)
-        free(run->streams[i].missing);
-    free(run->streams);
-    free((uint8_t *)run->tail);
-}
-
 //  Thread i gets the receivers from i * endpoints / threads on.
 static bool s_start_threads(const run_t *run, taker_t *takers, thread_t *threads, size_t count)
 {
@@ -379,14 +275,14 @@ static bool s_receive(const run_t *run, taker_t *takers, thread_t *threads, size
 bool bench_receive(bench_t *bench)
 {
     const bench_settings_t *s = &bench->settings;
-    run_t run = {.bench = bench};
+    run_t run = {.bench = bench, .check = bench_check_new(s)};
     //  A receiver that sleeps must not hold up another.
     size_t count = s->receive_delay || s->endpoints < THREADS ? s->endpoints : THREADS;
     taker_t *takers = calloc(s->endpoints, sizeof *takers);
     thread_t *threads = calloc(count, sizeof *threads);
-    bool able = takers && threads && s_prepare(&run) && s_receive(&run, takers, threads, count);
+    bool able = takers && threads && run.check && s_receive(&run, takers, threads, count);
     free(takers);
     free(threads);
-    s_free(&run);
+    bench_check_destroy(&run.check);
     return able;
 }

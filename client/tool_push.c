@@ -1,7 +1,7 @@
 /*  tool_push.c - `seqpush push`: one push a line of input, over one or several connections
 
-    Input is streamed. A block of up to --shuffle lines is read, scrambled and handed in; while
-   input or the broker keeps it waiting, the connections go on sending and taking in replies. */
+    Input is streamed. A block of up to --shuffle lines is read, scrambled and handed in; while input
+    or the broker keeps it waiting, the connections go on sending and taking in replies. */
 
 #include "tool.h"
 #include <errno.h>
@@ -11,17 +11,16 @@
 #include <unistd.h>
 
 #define PUBLISHERS_MAX 64
-#define BLOCK_BYTES (64 << 20) //  a block ends early at that
 #define WINDOW 1024 //  seqs a client
-#define OUTCOMES 12
-#define SECOND 1000000000LL
+#define MS 1000000LL
+#define SECOND (1000 * MS)
 
 static const tool_command_t s_command = {
     .name = "push",
     .usage = "--client ID [FILE]",
-    .description = "Pushes each line of FILE, or of standard input, without its newline. Ends when "
-                   "every push\n"
-                   "has an outcome. A push that may not be taken yet is tried again by itself.",
+    .description = "Pushes each line of FILE, or of standard input, without its newline. Ends\n"
+                   "when every push has an outcome. A push that may not be taken yet is tried\n"
+                   "again by itself.",
     .statuses = "  0  every push was accepted, or was a duplicate\n"
                 "  1  some were refused or got no outcome\n"
                 "  2  wrong use, or input that cannot be read",
@@ -34,23 +33,13 @@ typedef struct {
     bool progress;
 } settings_t;
 
-//  A line of the block; its bytes are in the pusher's `bytes`.
-typedef struct {
-    size_t offset, size;
-    uint64_t number; //  of the line in the whole input, from 0
-} line_t;
-
 typedef struct {
     const tool_t *tool;
     settings_t settings;
-    seqpush_publisher_t *publishers[PUBLISHERS_MAX];
+    tool_connections_t *connections;
     tool_lines_t *input;
     char **ids; //  of the clients
-    line_t *block;
-    size_t block_count;
-    char *bytes;
-    size_t bytes_used, bytes_room;
-    unsigned short random[3];
+    tool_block_t *block;
     uint64_t lines; //  read
     uint64_t handed_in;
     uint64_t too_large; //  lines that were not even handed in
@@ -101,70 +90,42 @@ static size_t s_undecided_max(const settings_t *s)
     return share < 64 ? 64 : share > 16384 ? 16384 : share;
 }
 
-static bool s_make_publishers(pusher_t *self)
+static void s_connect(pusher_t *self)
 {
     seqpush_publisher_options_t options = {
         .broker = self->tool->broker,
         .undecided_max = s_undecided_max(&self->settings),
-        .undecided_bytes = 2 * BLOCK_BYTES,
+        .undecided_bytes = 128 << 20,
         .on_outcome = s_on_outcome,
         .arg = self,
     };
-    for (size_t i = 0; i < self->settings.publishers; i++) {
-        self->publishers[i] = seqpush_publisher_new(&options);
-        if (!self->publishers[i] && errno == EINVAL)
-            tool_misused(&s_command, "--broker: '%s' is not an endpoint", self->tool->broker);
-        if (!self->publishers[i])
-            return false;
-    }
-    return true;
+    self->connections = tool_connections_new(&options, self->settings.publishers);
+    if (!self->connections && errno == EINVAL)
+        tool_misused(&s_command, "--broker: '%s' is not an endpoint", self->tool->broker);
 }
 
 static bool s_init(pusher_t *self, int fd)
 {
-    self->input = tool_lines_new(fd, self->settings.max_payload);
-    self->block = calloc(self->settings.shuffle, sizeof *self->block);
+    const settings_t *s = &self->settings;
+    self->input = tool_lines_new(fd, s->max_payload);
+    self->block = tool_block_new(s->shuffle, s->seed);
     s_make_ids(self);
-    memcpy(self->random, &self->settings.seed, sizeof self->random);
+    s_connect(self);
     self->started = self->decided_at = self->shown_at = tool_now();
-    return self->input && self->block && self->ids && s_make_publishers(self);
+    return self->input && self->block && self->ids && self->connections;
 }
 
 static void s_fini(pusher_t *self)
 {
-    for (size_t i = 0; i < self->settings.publishers; i++)
-        seqpush_publisher_destroy(&self->publishers[i]);
+    tool_connections_destroy(&self->connections);
     for (size_t i = 0; self->ids && (i == 0 || i < self->settings.clients); i++)
         free(self->ids[i]);
     free(self->ids);
-    free(self->block);
-    free(self->bytes);
+    tool_block_destroy(&self->block);
     tool_lines_destroy(&self->input);
 }
 
-//  ---- counting ----------------------------------------------------------------------------------
-
-static uint64_t s_sum_outcomes(const uint64_t *outcomes)
-{
-    uint64_t sum = 0;
-    for (size_t i = 0; i < OUTCOMES; i++)
-        sum += outcomes[i];
-    return sum;
-}
-
-static seqpush_publisher_stats_t s_stats(const pusher_t *self)
-{
-    seqpush_publisher_stats_t sum = {0};
-    for (size_t i = 0; i < self->settings.publishers; i++) {
-        const seqpush_publisher_stats_t *one = seqpush_publisher_stats(self->publishers[i]);
-        for (size_t k = 0; k < OUTCOMES; k++)
-            sum.outcomes[k] += one->outcomes[k];
-        sum.retries += one->retries;
-        sum.resends += one->resends;
-        sum.unreceived += one->unreceived;
-    }
-    return sum;
-}
+//  ---- progress ----------------------------------------------------------------------------------
 
 static uint64_t s_undecided(const pusher_t *self)
 {
@@ -191,7 +152,9 @@ static void s_clear_progress(const pusher_t *self)
 
 static void s_look(pusher_t *self)
 {
-    uint64_t decided = s_sum_outcomes(s_stats(self).outcomes);
+    seqpush_publisher_stats_t stats;
+    tool_connections_stats(self->connections, &stats);
+    uint64_t decided = tool_decided(&stats);
     int64_t now = tool_now();
     if (decided != self->decided || decided == self->handed_in)
         self->decided_at = now;
@@ -207,36 +170,38 @@ static bool s_may_go_on(const pusher_t *self)
            tool_now() - self->decided_at < (int64_t)self->settings.timeout * SECOND;
 }
 
-//  One turn of all connections; waits up to `timeout_ms` at `busy`.
+//  Ends the work, with a message, if the library cannot go on.
+static void s_check(pusher_t *self, int result)
+{
+    if (result == 0 || result == -EAGAIN)
+        return;
+    tool_say("%s", strerror(-result));
+    self->failed = true;
+}
+
 static void s_turn(pusher_t *self, size_t busy, int timeout_ms)
 {
-    for (size_t i = 0; i < self->settings.publishers; i++)
-        if (i != busy)
-            seqpush_publisher_poll(self->publishers[i], 0);
-    long result = seqpush_publisher_poll(self->publishers[busy], timeout_ms);
-    if (result < 0 && result != -EINTR) {
-        tool_say("%s", strerror((int)-result));
-        self->failed = true;
-    }
+    s_check(self, tool_connections_turn(self->connections, busy, timeout_ms));
     s_look(self);
 }
 
-//  Waits until it is the next push's time.
+//  Waits for the next push's time, unless that is near: pushes that are close together go in batches.
 static void s_pace(pusher_t *self)
 {
     if (self->settings.rate == 0)
         return;
     __int128 offset = (__int128)self->handed_in * SECOND / self->settings.rate;
     int64_t due = self->started + (int64_t)offset;
-    for (int64_t left; s_may_go_on(self) && (left = due - tool_now()) > 0;) {
+    if (due - tool_now() < MS)
+        return;
+    for (int64_t now; s_may_go_on(self) && (now = tool_now()) < due;) {
         s_turn(self, 0, 0);
-        int64_t step = left < 5000000 ? left : 5000000;
-        tool_sleep_until(due - left + step);
+        tool_sleep_until(due - now < 5 * MS ? due : now + 5 * MS);
     }
 }
 
 //  Pushes of one client take the connections by turns.
-static void s_hand_in(pusher_t *self, const line_t *line)
+static void s_hand_in(pusher_t *self, const tool_line_t *line)
 {
     uint64_t clients = self->settings.clients ? self->settings.clients : 1;
     uint64_t round = line->number / clients, client = line->number % clients;
@@ -246,19 +211,16 @@ static void s_hand_in(pusher_t *self, const line_t *line)
         .client_id_size = strlen(self->ids[client]),
         .epoch = self->settings.epoch,
         .seq = self->settings.seq ? self->settings.seq + round : 0,
-        .payload = self->bytes + line->offset,
+        .payload = line->bytes,
         .payload_size = line->size,
     };
     s_pace(self);
     int result;
-    while ((result = seqpush_publisher_push(self->publishers[way], &push)) == -EAGAIN &&
+    while ((result = tool_connections_push(self->connections, way, &push)) == -EAGAIN &&
            s_may_go_on(self))
         s_turn(self, way, 10);
+    s_check(self, result);
     self->handed_in += result == 0;
-    if (result != 0 && result != -EAGAIN) {
-        tool_say("%s", strerror(-result));
-        self->failed = true;
-    }
 }
 
 //  ---- reading -----------------------------------------------------------------------------------
@@ -271,23 +233,6 @@ static void s_note_too_large(pusher_t *self, uint64_t number)
     s_complain(self, id, strlen(id), self->settings.seq + number / clients, SEQPUSH_TOO_LARGE);
 }
 
-//  Appends a line to the block. False: no memory.
-static bool s_keep(pusher_t *self, const char *bytes, size_t size)
-{
-    size_t need = self->bytes_used + size + 1;
-    if (need > self->bytes_room) {
-        char *larger = realloc(self->bytes, 2 * need);
-        if (!larger)
-            return false;
-        self->bytes = larger;
-        self->bytes_room = 2 * need;
-    }
-    memcpy(self->bytes + self->bytes_used, bytes, size);
-    self->block[self->block_count++] = (line_t){self->bytes_used, size, self->lines++};
-    self->bytes_used += size;
-    return true;
-}
-
 //  Reads one line into the block. False when there are no more.
 static bool s_read_line(pusher_t *self)
 {
@@ -296,7 +241,7 @@ static bool s_read_line(pusher_t *self)
     int timeout_ms = s_undecided(self) ? 5 : 500;
     switch (tool_lines_next(self->input, timeout_ms, &bytes, &size)) {
     case LINES_LINE:
-        self->failed = !s_keep(self, bytes, size);
+        self->failed = !tool_block_add(self->block, bytes, size, self->lines++);
         return !self->failed;
     case LINES_TOO_LONG:
         s_note_too_large(self, self->lines++);
@@ -318,30 +263,21 @@ static bool s_read_line(pusher_t *self)
 static bool s_read_block(pusher_t *self)
 {
     bool more = true;
-    self->block_count = self->bytes_used = 0;
-    while (self->block_count < self->settings.shuffle && self->bytes_used < BLOCK_BYTES && more)
+    tool_block_clear(self->block);
+    while (more && !tool_block_is_full(self->block))
         more = s_may_go_on(self) && s_read_line(self);
+    tool_block_scramble(self->block);
     return more;
-}
-
-static void s_scramble(pusher_t *self)
-{
-    for (size_t i = self->block_count; i > 1; i--) {
-        size_t other = (size_t)nrand48(self->random) % i;
-        line_t line = self->block[i - 1];
-        self->block[i - 1] = self->block[other];
-        self->block[other] = line;
-    }
 }
 
 static void s_push_all(pusher_t *self)
 {
+    tool_line_t line;
     bool more = true;
     while (more && s_may_go_on(self)) {
         more = s_read_block(self);
-        s_scramble(self);
-        for (size_t i = 0; i < self->block_count && s_may_go_on(self); i++)
-            s_hand_in(self, &self->block[i]);
+        for (size_t i = 0; tool_block_at(self->block, i, &line) && s_may_go_on(self); i++)
+            s_hand_in(self, &line);
     }
     s_look(self);
     while (s_undecided(self) && s_may_go_on(self))
@@ -353,7 +289,7 @@ static void s_push_all(pusher_t *self)
 static json_t *s_refused(const uint64_t *outcomes)
 {
     json_t *refused = json_object();
-    for (size_t i = 0; i < OUTCOMES; i++)
+    for (size_t i = 0; i < TOOL_OUTCOMES; i++)
         if (outcomes[i] && i != SEQPUSH_ACCEPTED && i != SEQPUSH_DUPLICATE)
             json_object_set_new(refused, seqpush_outcome_name((seqpush_outcome_t)i),
                                 json_integer((json_int_t)outcomes[i]));
@@ -363,7 +299,7 @@ static json_t *s_refused(const uint64_t *outcomes)
 static json_t *s_summary(const pusher_t *self, const seqpush_publisher_stats_t *stats)
 {
     double seconds = (double)(tool_now() - self->started) / SECOND;
-    json_int_t decided = (json_int_t)s_sum_outcomes(stats->outcomes);
+    json_int_t decided = (json_int_t)tool_decided(stats);
     return json_pack(
         "{s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:I, s:f, s:f}", "pushed", (json_int_t)self->lines,
         "accepted", (json_int_t)stats->outcomes[SEQPUSH_ACCEPTED], "duplicates",
@@ -394,7 +330,8 @@ static void s_print(const json_t *summary)
 
 static int s_report(const pusher_t *self)
 {
-    seqpush_publisher_stats_t stats = s_stats(self);
+    seqpush_publisher_stats_t stats;
+    tool_connections_stats(self->connections, &stats);
     stats.outcomes[SEQPUSH_TOO_LARGE] += self->too_large;
     json_t *summary = s_summary(self, &stats);
     s_clear_progress(self);

@@ -17,15 +17,12 @@
 static const tool_command_t s_command = {
     .name = "receive",
     .usage = "--client ID... | --prefix PREFIX",
-    .description = "Attaches clients and prints the payload of each push and a newline, in the "
-                   "order received.\n"
-                   "Standard error gets a line 'attached as RECEIVER at ENDPOINT' once pushes can "
-                   "come, and a\n"
-                   "summary at the end. Ends after --count, after --idle, by SIGINT or SIGTERM, or "
-                   "when nobody\n"
-                   "reads the output. With --json a push is an object: client, epoch, seq, "
-                   "payload; bytes that\n"
-                   "are not UTF-8 stand in client_base64 and payload_base64.",
+    .description = "Attaches clients and prints the payload of each push and a newline, in the\n"
+                   "order received. Standard error gets a line 'attached as RECEIVER at\n"
+                   "ENDPOINT' once pushes can come, and a summary at the end. Ends after --count,\n"
+                   "after --idle, by SIGINT or SIGTERM, or when nobody reads the output. With\n"
+                   "--json a push is an object: client, epoch, seq, payload; bytes that are not\n"
+                   "UTF-8 stand in client_base64 and payload_base64.",
     .statuses = "  0  all that came was gapless\n"
                 "  1  there were gaps, or the positions could not be saved\n"
                 "  2  wrong use, or a positions file that cannot be read\n"
@@ -292,7 +289,7 @@ static bool s_wait_attached(taker_t *self)
                 seqpush_receiver_endpoint(self->library));
         return true;
     }
-    if (!tool_interrupted())
+    if (!tool_interrupted() && !self->taken_away)
         tool_say("%s does not attach the clients (%llu errors)", self->tool->broker,
                  (unsigned long long)seqpush_receiver_stats(self->library)->errors);
     return false;

@@ -1,7 +1,7 @@
 /*  tool_status.c - `seqpush status`: the broker's figures as a page for a person
 
     The page is laid out by tables of paths into /api/status. A figure that a broker of another
-   version does not have is shown as "-". */
+    version does not have is shown as "-". */
 
 #include "tool.h"
 #include <stdlib.h>

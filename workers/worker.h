@@ -1,8 +1,8 @@
 /*  worker.h - the sender worker: an actor that has PUSH sockets and nothing else
 
     It takes dispatches from the orderer, sends what waits for each endpoint as one Delivery
-   whenever it gets to it, and gives the dispatches back as reports. It never blocks: an endpoint
-   that would is set aside and tried again while the others are served. */
+    whenever it gets to it, and gives the dispatches back as reports. It never blocks: an endpoint
+    that would is set aside and tried again while the others are served.                          */
 
 #ifndef SEQPUSH_WORKER_H
 #define SEQPUSH_WORKER_H
