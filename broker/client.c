@@ -14,6 +14,7 @@ client_t *client_new(const void *id, size_t id_size, uint64_t hash, const policy
     self->hash = hash;
     self->view = (policy_view_t){.next_seq = first_seq, .window = window};
     self->acked = (position_t){0, first_seq - 1};
+    self->marker_due = true;
     self->id_size = (uint8_t)id_size;
     memcpy(self->id, id, id_size);
     return self;

@@ -23,6 +23,12 @@ static inline uint32_t tick_of(int64_t now)
     return (uint32_t)(now >> TICK_SHIFT);
 }
 
+//  About a ms, 2^20 ns; 32 bits of them go round in 52 days.
+static inline uint32_t client_ms(int64_t now)
+{
+    return (uint32_t)(now >> 20);
+}
+
 //  Bytes that a kept push is counted as, beside its encoded size: its place and its share of a
 //  frame.
 #define CLIENT_PUSH_COST 64
@@ -52,20 +58,18 @@ typedef struct client {
 
     struct receiver *receiver; //  that it is delivered to; never NULL
     struct client *previous, *next; //  the receiver's clients
-    struct client *ready_next; //  the receiver's clients that have something to send
-    struct client *waits_before,
-        *waits_after; //  the receiver's clients with unacknowledged entries
-    uint64_t waits_number; //  of the receiver's hand-overs, when this one began to wait
-    int64_t waits_since; //  ns, then; 0: it does not wait
+    struct client *ready_previous, *ready_next; //  those that have something to send
+    struct client *waits_before, *waits_after; //  those with unacknowledged entries
+    int64_t waits_since; //  ns, when it began to wait for an ack; 0: it does not
     struct client *older, *newer; //  all clients, by `listed`
     timer_entry_t timer; //  the policy's next call, or the gap alarm
     uint32_t listed; //  `active` when it was put there
-    uint32_t active; //  ms of the last activity, of 2^20 ns
+    uint32_t active; //  client_ms of the last event; it is idle since then if it is idle
     uint32_t kept_bytes; //  held and retained
     uint32_t session; //  grows when the client starts to be sent anew
     uint32_t out; //  entries with workers whose report counts as the ack
     uint32_t refused_in; //  batch in which a numberless push was refused
-    uint32_t retry_at; //  ms, when the last refusal said to come again
+    uint32_t retry_at; //  client_ms, when the last refusal said to come again
     uint8_t retry_shift; //  how often that was doubled
     uint8_t refused_outcome; //  outcome_t of that numberless push
     uint8_t numbering; //  numbering_t, in this epoch

@@ -21,11 +21,6 @@ struct policy_stage {
     bool in_hand;
 };
 
-static uint32_t s_ms(int64_t now)
-{
-    return (uint32_t)(now >> 20);
-}
-
 //  What a timer is embedded in.
 #define TIMER_OWNER(entry, type, field) ((type *)((char *)(entry)-offsetof(type, field)))
 
@@ -104,18 +99,25 @@ static void s_drop_client(core_t *self, client_t *client)
     stats_add(&self->stats->clients_evicted, 1);
 }
 
+//  True if the client may be forgotten. One that a receiver which is there has attached by name
+//  stays: the attachment is kept in it.
+static bool s_may_go(const client_t *client)
+{
+    return client_is_idle(client) &&
+           !(client->attached_by_name && client->receiver->kind == RECEIVER_ATTACHED);
+}
+
 //  The client that was idle for longest, or NULL if none was found within some looks. A client that
-//  was active since it was listed is listed anew; one that its receiver attached by name stays,
-//  since the attachment is kept in it.
+//  was active since it was listed, or may not go, is listed anew.
 static client_t *s_idlest(core_t *self, int64_t now)
 {
     for (int i = 0; i < EVICT_LOOKS && self->oldest; i++) {
         client_t *client = self->oldest;
-        bool idle = client_is_idle(client) && !client->attached_by_name;
+        bool idle = s_may_go(client);
         if (idle && client->active == client->listed)
             return client;
         s_unlist(self, client);
-        client->listed = idle ? client->active : s_ms(now);
+        client->listed = idle ? client->active : client_ms(now);
         if (!idle)
             client->active = client->listed;
         s_list(self, client);
@@ -139,7 +141,7 @@ static client_t *s_make_client(core_t *self, const void *id, size_t id_size, uin
         return NULL;
     }
     client->timer.kind = TIMER_CLIENT;
-    client->active = client->listed = s_ms(now);
+    client->active = client->listed = client_ms(now);
     s_list(self, client);
     receiver_link(session_resolve(self, client), client);
     stats_set(&self->stats->clients, self->clients.count);
@@ -157,13 +159,13 @@ client_t *core_client(core_t *self, const void *id, size_t id_size, uint64_t has
 static void s_drop_idle(core_t *self, int64_t now)
 {
     int64_t timeout = self->settings.client_idle_timeout;
-    uint32_t limit = s_ms(timeout);
+    uint32_t limit = client_ms(timeout);
     client_t *client;
-    while ((client = s_idlest(self, now)) && s_ms(now) - client->listed >= limit)
+    while ((client = s_idlest(self, now)) && client_ms(now) - client->listed >= limit)
         s_drop_client(self, client);
     if (!self->clients.count)
         return;
-    uint32_t idle = s_ms(now) - self->oldest->listed;
+    uint32_t idle = client_ms(now) - self->oldest->listed;
     int64_t left = idle < limit ? (int64_t)(limit - idle + 1) << 20 : 1 << 20;
     timer_arm(&self->timers, &self->idle_timer, now + left);
 }
@@ -454,8 +456,8 @@ static bool s_take(core_t *self, client_t *client, frame_t *frame, const push_t 
 //  When a refused publisher is to try again: doubled with every refusal that comes after its time.
 static uint32_t s_retry_after(client_t *client, int64_t now)
 {
-    uint32_t ms = s_ms(now);
-    if (!client->retry_shift || (int32_t)(ms - client->retry_at) >= 0) {
+    uint32_t ms = client_ms(now), left = client->retry_at - ms;
+    if (!client->retry_shift || left == 0 || left > RETRY_MAX_MS) {
         uint32_t delay = RETRY_MIN_MS << client->retry_shift;
         client->retry_at = ms + (delay < RETRY_MAX_MS ? delay : RETRY_MAX_MS);
         if (client->retry_shift < RETRY_SHIFT_MAX)
@@ -499,7 +501,7 @@ void core_push(core_t *self, frame_t *frame, push_t *push, int64_t now)
         s_refuse_unknown(self, push, OUTCOME_OVERLOADED);
         return;
     }
-    client->active = s_ms(now);
+    client->active = client_ms(now);
     uint64_t seq = push->numberless ? client->view.next_seq : push->seq;
     outcome_t outcome = s_judge(self, client, push, seq, now);
     if (outcome == OUTCOME_ACCEPTED && !s_take(self, client, frame, push, seq, now))
@@ -532,6 +534,14 @@ void core_refused(core_t *self, push_t *push, int64_t now)
 
 //  ---- ways out of a gap -------------------------------------------------------------------------
 
+//  Notices are kept like pushes, and may be as many again: a Skip or Reset beyond that changes
+//  nothing.
+static bool s_has_room_for_notices(const core_t *self, const client_t *client)
+{
+    return client_kept(client) < 2 * (uint64_t)self->settings.backlog &&
+           self->kept_bytes + 2 * CLIENT_PUSH_COST <= self->settings.memory_max;
+}
+
 position_t core_skip(core_t *self, const void *id, size_t id_size, uint64_t epoch, uint64_t from,
                      uint64_t to, int64_t now)
 {
@@ -540,8 +550,8 @@ position_t core_skip(core_t *self, const void *id, size_t id_size, uint64_t epoc
     if (!client)
         return (position_t){0, self->settings.first_seq - 1};
     uint64_t next = client->view.next_seq, last = next + client->view.window - 1;
-    client->active = s_ms(now);
-    if (epoch != client->epoch)
+    client->active = client_ms(now);
+    if (epoch != client->epoch || !s_has_room_for_notices(self, client))
         return client_released(client);
     bool was_open = client->view.hole_since != 0;
     for (uint64_t seq = from > next ? from : next; seq <= to && seq <= last; seq++)
@@ -570,6 +580,13 @@ static uint64_t s_clear_window(core_t *self, client_t *client, uint64_t upto)
     return last;
 }
 
+static void s_forget_hole(core_t *self, client_t *client)
+{
+    if (client->view.hole_since)
+        stats_add(&self->stats->gaps_open, (uint64_t)-1);
+    client->view.hole_since = 0;
+}
+
 static void s_start_epoch(core_t *self, client_t *client, uint64_t epoch, uint64_t next_seq)
 {
     client->epoch = epoch;
@@ -578,10 +595,7 @@ static void s_start_epoch(core_t *self, client_t *client, uint64_t epoch, uint64
     free(client->gaps);
     client->gaps = NULL;
     memset(client_state(client), 0, client->policy->state_size);
-    if (client->view.hole_since) {
-        client->view.hole_since = 0;
-        stats_add(&self->stats->gaps_open, (uint64_t)-1);
-    }
+    s_forget_hole(self, client);
 }
 
 position_t core_reset(core_t *self, const void *id, size_t id_size, uint64_t epoch,
@@ -591,8 +605,8 @@ position_t core_reset(core_t *self, const void *id, size_t id_size, uint64_t epo
     client_t *client = core_client(self, id, id_size, hash, true, now);
     if (!client)
         return (position_t){0, self->settings.first_seq - 1};
-    client->active = s_ms(now);
-    if (epoch <= client->epoch)
+    client->active = client_ms(now);
+    if (epoch <= client->epoch || !s_has_room_for_notices(self, client))
         return client_released(client);
     next_seq = next_seq ? next_seq : self->settings.first_seq;
     uint64_t from = client->view.next_seq;
@@ -623,7 +637,8 @@ position_t core_reset(core_t *self, const void *id, size_t id_size, uint64_t epo
 void core_jump(core_t *self, client_t *client, position_t position, int64_t now)
 {
     bool same_epoch = position.epoch == client->epoch;
-    delivery_cover(self, client, client_released(client), now);
+    s_forget_hole(self, client);
+    delivery_cover(self, client, client_released(client));
     s_clear_window(self, client, same_epoch ? position.seq : UINT64_MAX);
     if (same_epoch)
         client->view.next_seq = position.seq + 1;
@@ -661,7 +676,7 @@ void core_destroy(core_t **self_p)
         client_destroy(&client);
     }
     client_table_fini(&self->clients);
-    core_ready(self);
+    delivery_fini(self);
     session_fini(self);
     timer_fini(&self->timers);
     free(self->effects);

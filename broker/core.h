@@ -95,12 +95,13 @@ void core_push(core_t *self, frame_t *frame, push_t *push, int64_t now);
 //  as it is.
 void core_refused(core_t *self, push_t *push, int64_t now);
 
-//  Gives up what is missing of from..to. Returns where the client then is.
+//  Gives up what is missing of from..to, unless too many notices are kept for the client already.
+//  Returns where the client then is.
 position_t core_skip(core_t *self, const void *id, size_t id_size, uint64_t epoch, uint64_t from,
                      uint64_t to, int64_t now);
 
-//  Starts the client over at `next_seq` (0: first_seq) of a greater epoch. Returns where it then
-//  is.
+//  Starts the client over at `next_seq` (0: first_seq) of a greater epoch, unless too many notices
+//  are kept for it already. Returns where it then is.
 position_t core_reset(core_t *self, const void *id, size_t id_size, uint64_t epoch,
                       uint64_t next_seq, int64_t now);
 
@@ -124,8 +125,9 @@ receiver_t *core_attach(core_t *self, const core_attach_t *attach, int64_t now, 
 bool core_attach_client(core_t *self, receiver_t *receiver, const void *id, size_t id_size,
                         position_t *position, int64_t now);
 
-//  Gives the receiver all clients with the prefix that nobody attached by name.
-void core_attach_prefix(core_t *self, receiver_t *receiver, const void *prefix, size_t size,
+//  Gives the receiver all clients with the prefix too, but for those that somebody attached by name.
+//  Returns false, with nothing changed, if the receiver has too many prefixes or there is no memory.
+bool core_attach_prefix(core_t *self, receiver_t *receiver, const void *prefix, size_t size,
                         int64_t now);
 
 //  Takes a client from the receiver, if it has it.

@@ -33,7 +33,7 @@ struct core {
     receiver_t nobody;
     receiver_t *by_id; //  attached and gone ones
     receiver_t *by_address; //  those with an endpoint
-    uint32_t prefixes; //  receivers with one
+    uint32_t prefixes; //  of all receivers
     route_t *routes;
     size_t route_count;
     uint64_t next_generation;
@@ -104,16 +104,22 @@ void delivery_wake(core_t *self, receiver_t *receiver);
 void delivery_count_sent(core_t *self, client_t *client, const retained_entry_t *entry, int by);
 
 //  Drops the retained entries up to the position, whether they were sent or not.
-void delivery_cover(core_t *self, client_t *client, position_t position, int64_t now);
+void delivery_cover(core_t *self, client_t *client, position_t position);
+
+//  Forgets who has something to send.
+void delivery_fini(core_t *self);
 
 //  ---- redelivery.c ------------------------------------------------------------------------------
 
-//  Starts to send the client's retained entries anew, after a marker.
+//  Starts to send the client's retained entries anew, after a marker: in the same generation, or in
+//  another, which has been handed none of them.
 void redelivery_go_back(core_t *self, client_t *client);
+void redelivery_restart(core_t *self, client_t *client);
 
-//  An entry of the client was handed over, or some were acknowledged.
+//  An entry of the client was handed over; some were acknowledged, the last of which was handed over
+//  at `handed_at` or later.
 void redelivery_sent(core_t *self, client_t *client, int64_t now);
-void redelivery_acked(client_t *client, int64_t now);
+void redelivery_acked(client_t *client, int64_t handed_at, int64_t now);
 
 //  A receiver's timer fired: what was not acknowledged in time goes back.
 void redelivery_due(core_t *self, receiver_t *receiver, int64_t now);

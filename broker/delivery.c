@@ -100,13 +100,37 @@ static uint32_t s_covered(const client_t *client, position_t position, uint32_t 
     return limit;
 }
 
-void delivery_cover(core_t *self, client_t *client, position_t position, int64_t now)
+//  Makes the oldest entry, if it is a gap notice that the position lies in, begin right after the
+//  position: a receiver takes only what does. Without memory it stays as it is.
+static void s_shorten_gap(core_t *self, client_t *client, position_t position)
 {
-    (void)now;
+    if (!client->retained.count || position.epoch != client->acked.epoch ||
+        position.seq <= client->acked.seq)
+        return;
+    retained_entry_t *first = retained_at(&client->retained, 0);
+    if (first->kind != RETAINED_GAP)
+        return;
+    frame_t *shorter = delivery_gap(client, position.epoch, position.seq + 1, first->seq);
+    if (!shorter)
+        return;
+    bool sent = client->retained.sent > 0;
+    if (sent)
+        delivery_count_sent(self, client, first, -1);
+    stats_add(&self->stats->retained_bytes, frame_size(shorter) - frame_size(first->frame));
+    frame_unref(first->frame);
+    first->frame = shorter;
+    if (sent)
+        delivery_count_sent(self, client, first, 1);
+    client->acked = position;
+}
+
+void delivery_cover(core_t *self, client_t *client, position_t position)
+{
     position_t reached;
     uint32_t covered = s_covered(client, position, client->retained.count, &reached);
     while (covered--)
         s_pop(self, client);
+    s_shorten_gap(self, client, position);
 }
 
 //  ---- who has something to send -----------------------------------------------------------------
@@ -122,10 +146,14 @@ static bool s_has_room(const core_t *self, const receiver_t *receiver)
            receiver->unacked_bytes < self->settings.max_unacked_bytes;
 }
 
+//  A receiver goes wherever a marker says. So the one that starts an epoch is sent only when all
+//  before it is acknowledged: if that was lost on the way, the marker would hide it.
 static bool s_can_send(const core_t *self, const client_t *client)
 {
-    return client->retained.sent < client->retained.count &&
-           client->retained.sent < self->settings.max_unacked;
+    uint32_t sent = client->retained.sent;
+    if (sent == client->retained.count || sent >= self->settings.max_unacked)
+        return false;
+    return sent == 0 || retained_at(&client->retained, sent)->kind != RETAINED_MARKER;
 }
 
 void delivery_wake(core_t *self, receiver_t *receiver)
@@ -158,16 +186,33 @@ static void s_unqueue_first(core_t *self)
     receiver->ready = false;
 }
 
+//  The first client in the queue that has something to send still: acks may have left others none.
+static client_t *s_first_client(const core_t *self, receiver_t *receiver)
+{
+    while (receiver->ready_first && !s_can_send(self, receiver->ready_first))
+        receiver_unqueue(receiver);
+    return receiver->ready_first;
+}
+
 receiver_t *core_ready(core_t *self)
 {
     while (self->ready_first) {
         receiver_t *receiver = self->ready_first;
-        if (receiver->ready_first && s_has_room(self, receiver))
+        if (s_first_client(self, receiver) && s_has_room(self, receiver))
             return receiver;
         s_unqueue_first(self);
         session_release(receiver);
     }
     return NULL;
+}
+
+void delivery_fini(core_t *self)
+{
+    while (self->ready_first) {
+        receiver_t *receiver = self->ready_first;
+        s_unqueue_first(self);
+        session_release(receiver);
+    }
 }
 
 //  ---- handing over ------------------------------------------------------------------------------
@@ -196,6 +241,8 @@ static void s_add_next(core_t *self, client_t *client, dispatch_t *dispatch, int
 {
     receiver_t *receiver = client->receiver;
     retained_entry_t *entry = retained_at(&client->retained, client->retained.sent++);
+    if (client->retained.handed < client->retained.sent)
+        client->retained.handed = client->retained.sent;
     delivery_count_sent(self, client, entry, 1);
     redelivery_sent(self, client, now);
     if (entry->sent_at)
@@ -233,14 +280,16 @@ void core_fill(core_t *self, receiver_t *receiver, dispatch_t *dispatch, uint32_
     dispatch->kind = DISPATCH_PUSHES;
     dispatch->receiver = receiver;
     dispatch->generation = receiver->generation;
-    while (dispatch->count < max && dispatch->bytes < max_bytes && receiver->ready_first) {
-        client_t *client = receiver_unqueue(receiver);
+    client_t *client;
+    while (dispatch->count < max && dispatch->bytes < max_bytes &&
+           (client = s_first_client(self, receiver))) {
+        receiver_unqueue(receiver);
         uint32_t before = dispatch->count;
         s_fill_from(self, client, dispatch, max, max_bytes, now);
         if (s_can_send(self, client))
             receiver_queue(receiver, client);
         if (dispatch->count == before)
-            break;
+            break; //  no memory for a marker
     }
     receiver->out++;
     receiver->session_out++;
@@ -249,7 +298,6 @@ void core_fill(core_t *self, receiver_t *receiver, dispatch_t *dispatch, uint32_
 
 void core_returned(core_t *self, dispatch_t *dispatch, int64_t now)
 {
-    (void)now;
     receiver_t *receiver = dispatch->receiver;
     for (uint32_t i = 0; i < dispatch->count; i++) {
         dispatch_entry_t *entry = &dispatch->entries[i];
@@ -258,6 +306,7 @@ void core_returned(core_t *self, dispatch_t *dispatch, int64_t now)
             continue;
         client_t *client = entry->client;
         client->out--;
+        client->active = client_ms(now);
         if (dispatch->sent && client->receiver == receiver && client->session == entry->session) {
             s_pop(self, client);
             client->was_acked = true;
@@ -276,14 +325,28 @@ void core_returned(core_t *self, dispatch_t *dispatch, int64_t now)
 //  ---- acks --------------------------------------------------------------------------------------
 
 //  The client with this id if it is the receiver's; counts if it is not.
-static client_t *s_own_client(core_t *self, receiver_t *receiver, const void *id, size_t id_size)
+static client_t *s_own_client(core_t *self, receiver_t *receiver, const void *id, size_t id_size,
+                              int64_t now)
 {
     uint64_t hash = request_hash(self->settings.key, id, id_size);
     client_t *client = core_client(self, id, id_size, hash, false, 0);
-    if (client && client->receiver == receiver)
+    if (client && client->receiver == receiver) {
+        client->active = client_ms(now);
         return client;
+    }
     stats_add(&self->stats->acks_unknown, 1);
     return NULL;
+}
+
+//  Returns how long ago, in ns and at most, the acknowledged entry was first handed over.
+static int64_t s_count_acked(core_t *self, retained_entry_t entry, int64_t now)
+{
+    uint32_t ticks = (tick_of(now) | 1) - entry.sent_at; //  `sent_at` is odd
+    if (entry.kind == RETAINED_PUSH) {
+        histogram_add(&self->stats->delivery, (uint64_t)ticks << TICK_SHIFT, 1);
+        stats_add(&self->stats->acked, 1);
+    }
+    return ((int64_t)ticks + 2) << TICK_SHIFT; //  both ends are rounded
 }
 
 static bool s_ack(core_t *self, client_t *client, position_t position, int64_t now)
@@ -291,29 +354,23 @@ static bool s_ack(core_t *self, client_t *client, position_t position, int64_t n
     if (position_compare(position, client->acked) <= 0)
         return true;
     position_t reached;
-    uint32_t sent = client->retained.sent;
-    uint32_t covered = s_covered(client, position, sent, &reached);
-    if (covered == sent && position_compare(position, reached) > 0)
+    uint32_t handed = client->retained.handed;
+    uint32_t covered = s_covered(client, position, handed, &reached);
+    if (covered == handed && position_compare(position, reached) > 0)
         return false;
-    uint32_t tick = tick_of(now), pushes = 0;
-    for (uint32_t i = 0; i < covered; i++) {
-        retained_entry_t entry = s_pop(self, client);
-        if (entry.kind != RETAINED_PUSH)
-            continue;
-        uint32_t took = tick - entry.sent_at;
-        histogram_add(&self->stats->delivery, (uint64_t)took << TICK_SHIFT, 1);
-        pushes++;
-    }
-    stats_add(&self->stats->acked, pushes);
+    int64_t took = now;
+    while (covered--)
+        took = s_count_acked(self, s_pop(self, client), now);
+    s_shorten_gap(self, client, position);
     client->was_acked = true;
-    redelivery_acked(client, now);
+    redelivery_acked(client, now - took, now);
     return true;
 }
 
 void core_ack(core_t *self, receiver_t *receiver, const void *id, size_t id_size,
               position_t position, int64_t now)
 {
-    client_t *client = s_own_client(self, receiver, id, id_size);
+    client_t *client = s_own_client(self, receiver, id, id_size, now);
     if (!client || receiver->ack_none)
         return;
     if (!s_ack(self, client, position, now))
@@ -325,7 +382,7 @@ void core_ack(core_t *self, receiver_t *receiver, const void *id, size_t id_size
 void core_missing(core_t *self, receiver_t *receiver, const void *id, size_t id_size,
                   position_t position, int64_t now)
 {
-    client_t *client = s_own_client(self, receiver, id, id_size);
+    client_t *client = s_own_client(self, receiver, id, id_size, now);
     if (!client || receiver->ack_none)
         return;
     if (!s_ack(self, client, position, now)) {

@@ -17,15 +17,14 @@ void receiver_link(receiver_t *self, client_t *client)
 
 static void s_drop_from_queue(receiver_t *self, client_t *client)
 {
-    client_t *before = NULL;
-    for (client_t *at = self->ready_first; at != client; at = at->ready_next)
-        before = at;
-    if (before)
-        before->ready_next = client->ready_next;
+    if (client->ready_previous)
+        client->ready_previous->ready_next = client->ready_next;
     else
         self->ready_first = client->ready_next;
-    if (self->ready_last == client)
-        self->ready_last = before;
+    if (client->ready_next)
+        client->ready_next->ready_previous = client->ready_previous;
+    else
+        self->ready_last = client->ready_previous;
     client->ready = false;
 }
 
@@ -49,6 +48,7 @@ void receiver_queue(receiver_t *self, client_t *client)
     if (client->ready)
         return;
     client->ready = true;
+    client->ready_previous = self->ready_last;
     client->ready_next = NULL;
     if (self->ready_last)
         self->ready_last->ready_next = client;
@@ -60,11 +60,7 @@ void receiver_queue(receiver_t *self, client_t *client)
 client_t *receiver_unqueue(receiver_t *self)
 {
     client_t *client = self->ready_first;
-    if (!client)
-        return NULL;
-    self->ready_first = client->ready_next;
-    if (!self->ready_first)
-        self->ready_last = NULL;
-    client->ready = false;
+    if (client)
+        s_drop_from_queue(self, client);
     return client;
 }

@@ -24,16 +24,23 @@ typedef enum {
     RECEIVER_ENDED, //  detached; waits for the dispatches that are with workers
 } receiver_kind_t;
 
+//  Prefixes of client ids that a receiver may have.
+#define RECEIVER_PREFIXES 64
+
+typedef struct {
+    uint8_t size;
+    uint8_t bytes[ID_MAX];
+} receiver_prefix_t;
+
 typedef struct receiver {
     receiver_kind_t kind;
     bool ack_none;
-    bool has_prefix;
     bool ready; //  in the core's ready queue
     uint64_t generation; //  of the session; 0: deliveries are taken as they are
     uint64_t peer; //  the front's number for whom to tell
     char *address; //  endpoint
-    uint8_t *prefix; //  of client ids, if has_prefix
-    size_t prefix_size;
+    receiver_prefix_t *prefixes; //  all clients that begin with one, unless attached by name
+    uint32_t prefix_count;
 
     client_t *clients; //  doubly linked through previous and next
     uint32_t client_count;
@@ -50,11 +57,10 @@ typedef struct receiver {
     int64_t heard_at; //  when the receiver was last heard of
     timer_entry_t timer; //  its silence
 
-    client_t *waiting_first; //  clients with unacknowledged entries, by waits_number
+    client_t *waiting_first; //  clients with unacknowledged entries, by waits_since
     client_t *waiting_last;
-    uint64_t handed; //  hand-overs of entries, counted
-    uint64_t acked; //  the latest hand-over that is known to be acknowledged
-    uint64_t overdue; //  what was acknowledged an ack_timeout ago: older ones should be too
+    int64_t acked; //  ns: something that was handed over then, or later, is acknowledged
+    int64_t overdue; //  what `acked` was an ack_timeout ago: older hand-overs should be acked too
     int64_t overdue_at; //  ns, when that was set
     int64_t progress_at; //  ns of the last ack that covered something
     uint8_t patience; //  how often the patience was doubled for want of progress

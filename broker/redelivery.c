@@ -28,7 +28,6 @@ static void s_unlink(receiver_t *receiver, client_t *client)
 
 static void s_link(receiver_t *receiver, client_t *client, int64_t now)
 {
-    client->waits_number = receiver->handed;
     client->waits_since = now ? now : 1;
     client->waits_after = NULL;
     client->waits_before = receiver->waiting_last;
@@ -47,12 +46,19 @@ void redelivery_go_back(core_t *self, client_t *client)
     client->retained.sent = 0;
     client->marker_due = true;
     client->session++;
+    //  What it had on its way may be what others of the receiver waited for.
+    delivery_wake(self, client->receiver);
+}
+
+void redelivery_restart(core_t *self, client_t *client)
+{
+    redelivery_go_back(self, client);
+    client->retained.handed = 0;
 }
 
 void redelivery_sent(core_t *self, client_t *client, int64_t now)
 {
     receiver_t *receiver = client->receiver;
-    receiver->handed++;
     if (receiver->ack_none || client->waits_since)
         return;
     s_link(receiver, client, now);
@@ -60,11 +66,11 @@ void redelivery_sent(core_t *self, client_t *client, int64_t now)
     timer_arm(&self->timers, &self->oldest_timer, now + OLDEST_EVERY);
 }
 
-void redelivery_acked(client_t *client, int64_t now)
+void redelivery_acked(client_t *client, int64_t handed_at, int64_t now)
 {
     receiver_t *receiver = client->receiver;
-    if (client->waits_number > receiver->acked)
-        receiver->acked = client->waits_number;
+    if (handed_at > receiver->acked)
+        receiver->acked = handed_at;
     receiver->progress_at = now;
     receiver->patience = 0;
     s_unlink(receiver, client);
@@ -91,10 +97,18 @@ static int64_t s_stalled_at(const core_t *self, const receiver_t *receiver)
 //  Sends again what is older than something that was acknowledged an ack_timeout ago.
 static void s_resend_overdue(core_t *self, receiver_t *receiver, int64_t now)
 {
-    while (receiver->waiting_first && receiver->waiting_first->waits_number < receiver->overdue)
+    while (receiver->waiting_first && receiver->waiting_first->waits_since < receiver->overdue)
         s_resend(self, receiver->waiting_first);
     receiver->overdue = receiver->acked;
     receiver->overdue_at = now;
+}
+
+static void s_resend_all(core_t *self, receiver_t *receiver)
+{
+    while (receiver->waiting_first)
+        s_resend(self, receiver->waiting_first);
+    if (receiver->patience < PATIENCE_MAX)
+        receiver->patience++;
 }
 
 void redelivery_due(core_t *self, receiver_t *receiver, int64_t now)
@@ -102,18 +116,13 @@ void redelivery_due(core_t *self, receiver_t *receiver, int64_t now)
     if (!receiver->waiting_first)
         return;
     int64_t timeout = self->settings.ack_timeout;
-    //  What the worker still has was not sent: the endpoint would block, and time does not count.
-    if (receiver->session_out) {
-        receiver->progress_at = now;
-        receiver->overdue = receiver->acked = 0;
-    } else if (now >= s_stalled_at(self, receiver)) {
-        while (receiver->waiting_first)
-            s_resend(self, receiver->waiting_first);
-        if (receiver->patience < PATIENCE_MAX)
-            receiver->patience++;
-    } else if (now - receiver->overdue_at >= timeout) {
+    if (now - receiver->overdue_at >= timeout)
         s_resend_overdue(self, receiver, now);
-    }
+    //  What the worker still has was not sent: the endpoint may block, and time does not count.
+    if (receiver->session_out)
+        receiver->progress_at = now;
+    else if (receiver->waiting_first && now >= s_stalled_at(self, receiver))
+        s_resend_all(self, receiver);
     timer_arm(&self->timers, &receiver->resend, now + timeout / 4 + 1);
 }
 

@@ -1,7 +1,8 @@
 /*  retained.h - what was released for one client and is not yet acknowledged, in its order
 
-    A queue in a ring. The entries before `sent` have been handed to a worker in the receiver's
-   present generation; going back means setting `sent` to 0. */
+    A queue in a ring. The entries before `sent` are on their way; going back means setting `sent` to
+    0. Those before `handed` have been handed to a worker in the receiver's present generation, and
+    may be acknowledged. */
 
 #ifndef SEQPUSH_RETAINED_H
 #define SEQPUSH_RETAINED_H
@@ -30,7 +31,8 @@ typedef struct {
     uint32_t capacity; //  a power of two, or 0
     uint32_t head; //  index of the first entry
     uint32_t count;
-    uint32_t sent; //  of these, handed to a worker
+    uint32_t sent; //  of these, on their way
+    uint32_t handed; //  of these, handed to a worker in this generation; at least `sent`
     uint32_t notices; //  gap notices and markers among the entries
 } retained_t;
 

@@ -65,19 +65,30 @@ void core_heard(receiver_t *receiver, int64_t now)
 
 //  ---- to whom a client belongs ------------------------------------------------------------------
 
-static bool s_has_prefix(const receiver_t *receiver, const client_t *client)
+//  The receiver's longest prefix that the client begins with, or NULL.
+static const receiver_prefix_t *s_prefix_of(const receiver_t *receiver, const client_t *client)
 {
-    return receiver->has_prefix && receiver->prefix_size <= client->id_size &&
-           memcmp(receiver->prefix, client->id, receiver->prefix_size) == 0;
+    const receiver_prefix_t *best = NULL;
+    for (uint32_t i = 0; i < receiver->prefix_count; i++) {
+        const receiver_prefix_t *at = &receiver->prefixes[i];
+        if (at->size <= client->id_size && memcmp(at->bytes, client->id, at->size) == 0 &&
+            (!best || at->size > best->size))
+            best = at;
+    }
+    return best;
 }
 
 receiver_t *session_resolve(core_t *self, const client_t *client)
 {
     receiver_t *best = NULL;
-    if (self->prefixes)
-        for (receiver_t *at = self->by_id; at; at = at->by_id.next)
-            if (s_has_prefix(at, client) && (!best || at->prefix_size > best->prefix_size))
-                best = at;
+    const receiver_prefix_t *longest = NULL;
+    for (receiver_t *at = self->prefixes ? self->by_id : NULL; at; at = at->by_id.next) {
+        const receiver_prefix_t *prefix = s_prefix_of(at, client);
+        if (prefix && (!longest || prefix->size > longest->size)) {
+            best = at;
+            longest = prefix;
+        }
+    }
     for (size_t i = 0; !best && i < self->route_count; i++)
         if (glob_match(self->routes[i].match, client->id, client->id_size))
             best = self->routes[i].receiver;
@@ -104,7 +115,7 @@ static void s_move(core_t *self, client_t *client, receiver_t *to)
 {
     if (client->receiver == to)
         return;
-    redelivery_go_back(self, client);
+    redelivery_restart(self, client);
     receiver_unlink(client->receiver, client);
     receiver_link(to, client);
     delivery_offer(self, client);
@@ -143,14 +154,18 @@ static void s_close(core_t *self, receiver_t *receiver)
 }
 
 //  Ends the session; the receiver keeps its clients, parked with what they retain.
-static void s_park(core_t *self, receiver_t *receiver, const char *reason)
+static void s_park(core_t *self, receiver_t *receiver, const char *reason, int64_t now)
 {
     s_tell_detached(self, receiver, NULL, reason);
     s_close(self, receiver);
     s_clear_address(self, receiver);
     receiver->kind = RECEIVER_GONE;
-    for (client_t *client = receiver->clients; client; client = client->next)
-        redelivery_go_back(self, client);
+    for (client_t *client = receiver->clients; client; client = client->next) {
+        redelivery_restart(self, client);
+        //  From now on it may go when it is idle; see core.c.
+        if (client->attached_by_name)
+            client->active = client_ms(now);
+    }
 }
 
 static void s_new_session(core_t *self, receiver_t *receiver, const core_attach_t *attach)
@@ -163,11 +178,18 @@ static void s_new_session(core_t *self, receiver_t *receiver, const core_attach_
     receiver->ack_none = attach->ack_none;
     s_open(self, receiver);
     for (client_t *client = receiver->clients; client; client = client->next) {
-        redelivery_go_back(self, client);
+        redelivery_restart(self, client);
         stats_add(&self->stats->go_backs[GO_BACK_GENERATION], 1);
         delivery_offer(self, client);
     }
     delivery_wake(self, receiver);
+}
+
+static void s_free(receiver_t *receiver)
+{
+    free(receiver->address);
+    free(receiver->prefixes);
+    free(receiver);
 }
 
 static void s_end(core_t *self, receiver_t *receiver)
@@ -178,11 +200,8 @@ static void s_end(core_t *self, receiver_t *receiver)
     HASH_DELETE(by_id, self->by_id, receiver);
     timer_disarm(&self->timers, &receiver->timer);
     timer_disarm(&self->timers, &receiver->resend);
-    if (receiver->has_prefix)
-        self->prefixes--;
-    free(receiver->prefix);
-    receiver->prefix = NULL;
-    receiver->has_prefix = false;
+    self->prefixes -= receiver->prefix_count;
+    receiver->prefix_count = 0;
     receiver->kind = RECEIVER_ENDED;
     while (receiver->clients) {
         client_t *client = receiver->clients;
@@ -195,7 +214,7 @@ static void s_end(core_t *self, receiver_t *receiver)
 void session_release(receiver_t *receiver)
 {
     if (receiver->kind == RECEIVER_ENDED && receiver->out == 0 && !receiver->ready)
-        free(receiver);
+        s_free(receiver);
 }
 
 //  Ends a receiver that is gone and has no clients, to make room for another.
@@ -238,7 +257,7 @@ receiver_t *core_attach(core_t *self, const core_attach_t *attach, int64_t now, 
     if (!receiver && !(receiver = s_new_receiver(self, attach)))
         return NULL;
     if (holder && holder != receiver) {
-        s_park(self, holder, "taken_over");
+        s_park(self, holder, "taken_over", now);
         stats_add(&self->stats->takeovers, 1);
     }
     bool same_address = holder == receiver;
@@ -270,7 +289,7 @@ void session_due(core_t *self, receiver_t *receiver, int64_t now)
         return;
     }
     stats_add(&self->stats->receivers_timed_out, 1);
-    s_park(self, receiver, "timeout");
+    s_park(self, receiver, "timeout", now);
 }
 
 receiver_t *core_any_endpoint(const core_t *self)
@@ -290,7 +309,7 @@ static bool s_agree(core_t *self, client_t *client, position_t position, int64_t
     if (position_compare(position, client->acked) <= 0)
         return true;
     if (position_compare(position, client_released(client)) <= 0) {
-        delivery_cover(self, client, position, now);
+        delivery_cover(self, client, position);
         client->was_acked = true;
         return true;
     }
@@ -321,41 +340,53 @@ bool core_attach_client(core_t *self, receiver_t *receiver, const void *id, size
     return true;
 }
 
-static bool s_set_prefix(core_t *self, receiver_t *receiver, const void *prefix, size_t size)
+static receiver_prefix_t *s_find_prefix(const receiver_t *receiver, const void *bytes, size_t size)
 {
-    uint8_t *copy = malloc(size ? size : 1);
-    if (!copy)
+    for (uint32_t i = 0; i < receiver->prefix_count; i++)
+        if (receiver->prefixes[i].size == size &&
+            (size == 0 || memcmp(receiver->prefixes[i].bytes, bytes, size) == 0))
+            return &receiver->prefixes[i];
+    return NULL;
+}
+
+static bool s_add_prefix(core_t *self, receiver_t *receiver, const void *bytes, size_t size)
+{
+    if (receiver->prefix_count == RECEIVER_PREFIXES || size > ID_MAX)
         return false;
+    receiver_prefix_t *prefixes =
+        realloc(receiver->prefixes, (receiver->prefix_count + 1) * sizeof *prefixes);
+    if (!prefixes)
+        return false;
+    receiver->prefixes = prefixes;
+    receiver_prefix_t *added = &prefixes[receiver->prefix_count++];
+    added->size = (uint8_t)size;
     if (size)
-        memcpy(copy, prefix, size);
-    free(receiver->prefix);
-    receiver->prefix = copy;
-    receiver->prefix_size = size;
-    if (!receiver->has_prefix)
-        self->prefixes++;
-    receiver->has_prefix = true;
+        memcpy(added->bytes, bytes, size);
+    self->prefixes++;
     return true;
 }
 
-static void s_drop_prefix(core_t *self, receiver_t *receiver)
+static void s_drop_prefix(core_t *self, receiver_t *receiver, receiver_prefix_t *prefix)
 {
-    receiver->has_prefix = false;
+    *prefix = receiver->prefixes[--receiver->prefix_count];
     self->prefixes--;
 }
 
-void core_attach_prefix(core_t *self, receiver_t *receiver, const void *prefix, size_t size,
+bool core_attach_prefix(core_t *self, receiver_t *receiver, const void *prefix, size_t size,
                         int64_t now)
 {
     (void)now;
-    for (receiver_t *at = self->by_id; at; at = at->by_id.next)
-        if (at != receiver && at->has_prefix && at->prefix_size == size &&
-            (size == 0 || memcmp(at->prefix, prefix, size) == 0))
-            s_drop_prefix(self, at);
-    if (!s_set_prefix(self, receiver, prefix, size))
-        return;
+    if (!s_find_prefix(receiver, prefix, size) && !s_add_prefix(self, receiver, prefix, size))
+        return false;
+    for (receiver_t *at = self->by_id; at; at = at->by_id.next) {
+        receiver_prefix_t *same = at != receiver ? s_find_prefix(at, prefix, size) : NULL;
+        if (same)
+            s_drop_prefix(self, at, same);
+    }
     for (client_t *client = self->oldest; client; client = client->newer)
         if (!client->attached_by_name)
             s_take_over(self, client, session_resolve(self, client));
+    return true;
 }
 
 void core_detach_client(core_t *self, receiver_t *receiver, const void *id, size_t id_size)
@@ -419,15 +450,11 @@ void session_fini(core_t *self)
     receiver_t *at, *next;
     HASH_ITER (by_id, self->by_id, at, next) {
         HASH_DELETE(by_id, self->by_id, at);
-        if (!at->address) {
-            free(at->prefix);
-            free(at);
-        }
+        if (!at->address)
+            s_free(at);
     }
     HASH_ITER (by_address, self->by_address, at, next) {
         HASH_DELETE(by_address, self->by_address, at);
-        free(at->address);
-        free(at->prefix);
-        free(at);
+        s_free(at);
     }
 }

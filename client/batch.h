@@ -17,8 +17,10 @@ typedef struct batch {
     struct batch *prev; //  in one of the publisher's lists
     struct batch *next;
     uint64_t serial; //  tells this batch from every other one of the publisher
+    uint64_t first_id; //  the request_id under which it was sent first
     uint64_t request_id; //  of the last time it was sent
-    int64_t sent_at; //  monotonic ms
+    int64_t sent_at; //  monotonic ms of the last time
+    uint32_t resends; //  times that it was sent again
     uint8_t *bytes; //  the encoded PushBatch
     size_t size; //  bytes of it
     size_t capacity; //  bytes of the buffer

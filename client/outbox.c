@@ -4,6 +4,10 @@
 #include "socket.h"
 #include <utlist.h>
 
+//  A silent broker is sent the oldest batch again after reply_timeout, then after twice as long,
+//  and so on up to this many times.
+#define DOUBLINGS_MAX 3
+
 static void s_destroy_batches(batch_t *list)
 {
     batch_t *batch, *next;
@@ -42,6 +46,8 @@ void outbox_transmit(outbox_t *self)
         self->blocked = !s_send(self, batch, now);
         if (self->blocked)
             return;
+        batch->first_id = batch->request_id;
+        batch->resends = 0;
         DL_DELETE(self->sealed, batch);
         DL_APPEND(self->wire, batch);
         self->on_wire += batch->count;
@@ -81,9 +87,11 @@ void outbox_recycle(outbox_t *self, batch_t *batch)
     DL_PREPEND(self->pool, batch);
 }
 
+//  ---- what has no reply -------------------------------------------------------------------------
+
 //  Puts a batch in front of what is to be sent. `*after` is the one that was put there before it,
 //  so that they keep their order.
-static void s_send_again(outbox_t *self, batch_t *batch, batch_t **after)
+static void s_seal_again(outbox_t *self, batch_t *batch, batch_t **after)
 {
     outbox_remove(self, batch);
     self->resends += batch->count;
@@ -91,37 +99,63 @@ static void s_send_again(outbox_t *self, batch_t *batch, batch_t **after)
     *after = batch;
 }
 
-void outbox_note_instance(outbox_t *self, uint64_t instance, uint64_t request_id)
+static void s_note_instance(outbox_t *self, uint64_t instance, uint64_t first)
 {
     bool changed = self->instance && instance != self->instance;
     self->instance = instance;
-    batch_t *after = NULL;
-    while (changed && self->wire && self->wire->request_id < request_id)
-        s_send_again(self, self->wire, &after);
+    batch_t *after = NULL, *batch, *next;
+    for (batch = changed ? self->wire : NULL; batch && batch->first_id < first; batch = next) {
+        next = batch->next;
+        if (batch->request_id < first)
+            s_seal_again(self, batch, &after);
+    }
 }
 
-//  True if the broker has answered since it was sent the oldest batch on the wire.
-static bool s_is_alive(const outbox_t *self)
+void outbox_note_answer(outbox_t *self, uint64_t instance, uint64_t first, uint64_t last)
 {
-    return self->heard_at > self->wire->sent_at;
+    self->answered_at = socket_clock();
+    if (self->answered_id < last)
+        self->answered_id = last;
+    s_note_instance(self, instance, first);
+}
+
+//  The oldest batch on the wire is looked at, and those that may have been passed over.
+static bool s_is_looked_at(const outbox_t *self, const batch_t *batch)
+{
+    return batch && (batch == self->wire || batch->first_id < self->answered_id);
+}
+
+static int64_t s_overdue_at(const outbox_t *self, const batch_t *batch)
+{
+    if (batch->request_id < self->answered_id)
+        return batch->sent_at + self->reply_timeout;
+    if (batch != self->wire)
+        return -1;
+    int64_t since = batch->sent_at > self->answered_at ? batch->sent_at : self->answered_at;
+    uint32_t doublings = batch->resends < DOUBLINGS_MAX ? batch->resends : DOUBLINGS_MAX;
+    return since + ((int64_t)self->reply_timeout << doublings);
 }
 
 int64_t outbox_overdue_at(const outbox_t *self)
 {
-    if (!self->wire)
-        return -1;
-    int64_t since = self->wire->sent_at;
-    if (!s_is_alive(self) && self->probed_at > since)
-        since = self->probed_at;
-    return since + self->reply_timeout;
+    int64_t at = -1;
+    if (self->blocked)
+        return at;
+    for (const batch_t *batch = self->wire; s_is_looked_at(self, batch); batch = batch->next)
+        at = socket_earlier(at, s_overdue_at(self, batch));
+    return at;
 }
 
 void outbox_resend_overdue(outbox_t *self, int64_t now)
 {
-    batch_t *after = NULL;
-    while (self->wire && outbox_overdue_at(self) <= now) {
-        if (!s_is_alive(self))
-            self->probed_at = now;
-        s_send_again(self, self->wire, &after);
+    for (batch_t *batch = self->wire; s_is_looked_at(self, batch); batch = batch->next) {
+        int64_t at = s_overdue_at(self, batch);
+        if (at < 0 || at > now)
+            continue;
+        self->blocked = !s_send(self, batch, now);
+        if (self->blocked)
+            return;
+        batch->resends++;
+        self->resends += batch->count;
     }
 }

@@ -1,8 +1,13 @@
 /*  outbox.h - a publisher's batches on their way to the broker
 
     A batch is open while it is filled, sealed while it waits for credit or for the socket, and
-    on the wire until the broker has decided it. Its request_id is new each time it is sent,
-    and the list of what is on the wire ascends by it.
+    on the wire until the broker has decided it. Its request_id is new each time it is sent. A
+    reply to the first one counts as well as one to the last: a broker that takes longer to reply
+    than the library waits would else never be heard.
+
+    Requests of a connection are answered in the order sent. So a batch has lost its reply if a
+    later request has one. Otherwise the broker is slow or silent, and as long as it goes on
+    answering what came before, a batch waits its turn: copies would only slow it further.
 
     One thread at a time; nothing blocks.                                                         */
 
@@ -20,15 +25,15 @@ typedef struct {
     uint32_t credit; //  pushes that may be on the wire
 
     batch_t *sealed; //  first in, first out
-    batch_t *wire; //  ascending by request_id
+    batch_t *wire; //  ascending by first_id
     batch_t *pool; //  to be used again
     size_t on_wire; //  pushes
     bool blocked; //  the socket took no more: the broker is not connected
     uint64_t serials;
     uint64_t last_request_id; //  these count on without a gap, as an ack may cover the last n
     uint64_t instance; //  of the broker, 0 before its first answer
-    int64_t heard_at; //  monotonic ms of the last reply, noted by the owner
-    int64_t probed_at; //  monotonic ms when a silent broker was sent the oldest batch again
+    uint64_t answered_id; //  the latest request that was answered
+    int64_t answered_at; //  monotonic ms of the last answer
     uint64_t resends; //  pushes sent again
 } outbox_t;
 
@@ -70,15 +75,22 @@ void outbox_transmit(outbox_t *self);
 void outbox_remove(outbox_t *self, batch_t *batch);
 void outbox_recycle(outbox_t *self, batch_t *batch);
 
-//  Notes which run of the broker has answered, and of its answers the first request. A new run
-//  knows nothing of what was sent before that: it is sealed again.
-void outbox_note_instance(outbox_t *self, uint64_t instance, uint64_t request_id);
+//  True if an answer to the requests first..last decides a batch that is on the wire.
+static inline bool outbox_is_answered(const batch_t *batch, uint64_t first, uint64_t last)
+{
+    return (batch->first_id >= first && batch->first_id <= last) ||
+           (batch->request_id >= first && batch->request_id <= last);
+}
 
-//  Seals again what has had no reply for too long. To a broker that is silent altogether only the
-//  oldest batch goes, so that copies do not pile up on the way to it.
+//  Notes that a run of the broker has answered the requests first..last. A new run knows nothing of
+//  what was sent before that: it is sealed again.
+void outbox_note_answer(outbox_t *self, uint64_t instance, uint64_t first, uint64_t last);
+
+//  Sends again what has had no reply for too long, as far as the socket goes. To a broker that is
+//  silent altogether only the oldest batch goes, and that less and less often.
 void outbox_resend_overdue(outbox_t *self, int64_t now);
 
-//  When that will be; -1: never.
+//  When that will be; -1: never, or not before the socket takes more.
 int64_t outbox_overdue_at(const outbox_t *self);
 
 #endif

@@ -311,9 +311,9 @@ static void s_decide_range(seqpush_publisher_t *self, uint64_t first, uint64_t l
                            verdict_t verdict)
 {
     batch_t *batch = self->outbox.wire;
-    while (batch && batch->request_id <= last) {
+    while (batch && batch->first_id <= last) {
         batch_t *next = batch->next;
-        if (batch->request_id >= first)
+        if (outbox_is_answered(batch, first, last))
             s_decide(self, batch, verdict);
         batch = next;
     }
@@ -344,7 +344,7 @@ static void s_on_push_ack(seqpush_publisher_t *self, const Seqpush__V1__Reply *r
     verdict_t verdict = {SEQPUSH_ACCEPTED, ack->rejected, ack->n_rejected, ack->assigned,
                          ack->n_assigned};
     s_decide_range(self, first, last, verdict);
-    outbox_note_instance(&self->outbox, reply->instance, first);
+    outbox_note_answer(&self->outbox, reply->instance, first, last);
 }
 
 static seqpush_outcome_t s_outcome_of_error(const char *code)
@@ -374,7 +374,7 @@ static void s_on_error(seqpush_publisher_t *self, const Seqpush__V1__Reply *repl
         s_answer(self, id, -EPROTO, NULL);
     } else if (id && id <= self->outbox.last_request_id) {
         s_decide_range(self, id, id, (verdict_t){.all = s_outcome_of_error(reply->error->code)});
-        outbox_note_instance(&self->outbox, reply->instance, id);
+        outbox_note_answer(&self->outbox, reply->instance, id, id);
     }
 }
 
@@ -400,7 +400,6 @@ static int s_take_replies(seqpush_publisher_t *self)
     Seqpush__V1__Reply *reply;
     int rc;
     while ((rc = socket_receive_reply(self->socket, &reply)) > 0) {
-        self->outbox.heard_at = socket_clock();
         if (reply)
             s_on_reply(self, reply);
         else
@@ -418,8 +417,9 @@ static int s_turn(seqpush_publisher_t *self)
     int rc = s_take_replies(self);
     int64_t now = socket_clock();
     lanes_wake(&self->lanes, now);
-    outbox_resend_overdue(&self->outbox, now);
     seqpush_publisher_flush(self);
+    if (!self->outbox.blocked)
+        outbox_resend_overdue(&self->outbox, now);
     self->stats.retries = self->lanes.retries;
     self->stats.resends = self->outbox.resends;
     return rc;

@@ -666,12 +666,128 @@ static void test_a_request_without_a_reply_is_sent_again(void **state)
     s_expect(f, "a5 a6");
     uint64_t again = s_expect(f, "a1 a2"); //  to a silent broker only the oldest one
     assert_true(again > first + 2);
-    s_accept(f, first, 0); //  superseded: of no effect
     s_accept(f, again, 0);
     s_accept(f, s_expect(f, "a3 a4"), 0); //  now that it answers, the others
     s_accept(f, s_expect(f, "a5 a6"), 0);
     s_await_events(f, 6);
     assert_int_equal(s_stats(f)->resends, 6);
+}
+
+//  Takes requests until one carries just this push, and returns its id.
+static uint64_t s_take_until(fixture_t *f, const char *expected)
+{
+    char text[32];
+    uint64_t id;
+    do
+        id = s_take_text(f, text, sizeof text);
+    while (strcmp(text, expected) != 0);
+    return id;
+}
+
+//  Sends a reply that changes nothing, and waits until it has been read.
+static void s_accept_in_vain(fixture_t *f, uint64_t id)
+{
+    size_t events = f->event_count;
+    uint64_t errors = s_stats(f)->errors;
+    s_accept(f, id, 0);
+    s_reply_error(f, 0, "malformed");
+    s_await_errors(f, errors + 1);
+    assert_int_equal(f->event_count, events);
+}
+
+static void test_a_reply_counts_although_the_request_was_sent_again(void **state)
+{
+    static const struct {
+        const char *text;
+        seqpush_outcome_t outcome;
+    } cases[] = {{"a1", SEQPUSH_ACCEPTED}, {"a2", SEQPUSH_DUPLICATE}, {"a3", SEQPUSH_STALE}};
+    fixture_t *f = *state;
+    s_start(f, (seqpush_publisher_options_t){.batch_max = 1, .reply_timeout = 20});
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        s_push(f, "a", i + 1, "");
+        uint64_t first = s_take_until(f, cases[i].text);
+        s_expect(f, cases[i].text);
+        uint64_t last = s_expect(f, cases[i].text);
+        if (cases[i].outcome == SEQPUSH_ACCEPTED)
+            s_accept(f, first, 0);
+        else
+            s_refuse(f, first, 0, 0, (int)cases[i].outcome, 0);
+        s_await_events(f, i + 1);
+        s_assert_event(f, i, "a", i + 1, cases[i].outcome);
+        s_accept_in_vain(f, last);
+    }
+}
+
+static void test_an_ack_of_several_requests_covers_first_sendings_and_copies(void **state)
+{
+    fixture_t *f = *state;
+    s_start(f, (seqpush_publisher_options_t){.batch_max = 1, .reply_timeout = 50});
+    for (uint64_t seq = 1; seq <= 4; seq++)
+        s_push(f, "a", seq, "");
+    uint64_t first = s_expect(f, "a1");
+    s_expect(f, "a2");
+    uint64_t third = s_expect(f, "a3");
+    s_expect(f, "a4");
+    uint64_t again = s_expect(f, "a1");
+    assert_int_equal(again, first + 4);
+    s_accept(f, third, 2); //  2 and 3, and not 1
+    s_await_events(f, 2);
+    s_assert_event(f, 0, "a", 2, SEQPUSH_ACCEPTED);
+    s_assert_event(f, 1, "a", 3, SEQPUSH_ACCEPTED);
+    s_accept(f, again, 2); //  4, and the copy of 1
+    s_await_events(f, 4);
+    s_accept_in_vain(f, first);
+}
+
+#define SLOW_PUSHES 3000
+#define SLOW_REQUESTS_MAX 8192
+
+//  Takes the requests that are there and notes when each is to be answered.
+static uint64_t s_note_due(fixture_t *f, int64_t *due, uint64_t taken, uint32_t delay)
+{
+    while (s_has_request(f, 0)) {
+        request_t *request = s_take(f);
+        assert_int_equal(request->request_id, ++taken);
+        assert_true(taken < SLOW_REQUESTS_MAX);
+        due[taken] = s_now() + delay;
+        s_free(request);
+    }
+    return taken;
+}
+
+//  Pushes to a broker that takes `delay` ms for every request, and answers what is due with one
+//  PushAck for up to `requests` of them.
+static void s_push_to_slow_broker(fixture_t *f, uint32_t delay, uint32_t requests)
+{
+    int64_t due[SLOW_REQUESTS_MAX]; //  by request_id
+    uint64_t taken = 0, answered = 0, seq = 0;
+    int64_t until = s_now() + PATIENCE;
+    while (f->event_count < SLOW_PUSHES) {
+        assert_true(s_now() < until);
+        while (seq < SLOW_PUSHES && s_push(f, "a", seq + 1, "") == 0)
+            seq++;
+        seqpush_publisher_poll(f->publisher, 1);
+        taken = s_note_due(f, due, taken, delay);
+        uint32_t count = 0;
+        for (; count < requests && answered < taken && due[answered + 1] <= s_now(); count++)
+            answered++;
+        if (count)
+            s_accept(f, answered, count);
+    }
+}
+
+static void test_a_broker_slower_than_the_reply_timeout_is_heard(void **state)
+{
+    static const uint32_t requests[] = {1, 16};
+    fixture_t *f = *state;
+    for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
+        s_start(f, (seqpush_publisher_options_t){.batch_max = 8, .reply_timeout = 10});
+        s_push_to_slow_broker(f, 40, requests[i]);
+        assert_int_equal(s_stats(f)->outcomes[SEQPUSH_ACCEPTED], SLOW_PUSHES);
+        assert_true(s_stats(f)->resends < SLOW_PUSHES);
+        seqpush_publisher_destroy(&f->publisher);
+        f->event_count = 0;
+    }
 }
 
 static void test_a_new_instance_is_sent_what_the_old_one_had(void **state)
@@ -964,6 +1080,9 @@ int main(void)
         with_broker(test_refusals_of_one_client_hold_up_no_other),
         with_broker(test_of_a_numberless_client_one_batch_is_under_way),
         with_broker(test_a_request_without_a_reply_is_sent_again),
+        with_broker(test_a_reply_counts_although_the_request_was_sent_again),
+        with_broker(test_an_ack_of_several_requests_covers_first_sendings_and_copies),
+        with_broker(test_a_broker_slower_than_the_reply_timeout_is_heard),
         with_broker(test_a_new_instance_is_sent_what_the_old_one_had),
         with_broker(test_a_broker_that_comes_back_gets_everything),
         with_broker(test_an_error_for_a_batch_is_the_outcome_of_its_pushes),

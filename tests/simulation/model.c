@@ -1,0 +1,469 @@
+//  model.c - clients: pushes, outcomes, bounds, Skip, Reset, time; see model.h
+
+#include "model.h"
+#include <string.h>
+
+#define COST 64 //  a kept push counts as its size and this, a notice as this alone
+#define GAPS_KNOWN 16 //  gaps of a client that are remembered
+
+static int64_t s_ms(int64_t now)
+{
+    return now >> 20;
+}
+
+void model_init(model_t *self, const core_settings_t *settings)
+{
+    static const uint8_t long_id[64] = {0xff, 0, '*', 0};
+    static const struct {
+        const void *id;
+        size_t size;
+    } ids[MODEL_CLIENTS] = {{"a", 1}, {"ab", 2}, {"abc", 3}, {"b", 1}, {"ba", 2}, {long_id, 64}};
+    static const char *const receiver_ids[MODEL_SLOTS] = {"r0", "r1", "r2", "r3"};
+    *self = (model_t){.settings = settings, .next_generation = settings->first_generation};
+    for (uint32_t i = 0; i < MODEL_CLIENTS; i++) {
+        self->clients[i].id = ids[i].id;
+        self->clients[i].id_size = ids[i].size;
+    }
+    for (uint32_t i = 0; i < MODEL_SLOTS; i++)
+        self->receivers[i].id = receiver_ids[i];
+    for (uint32_t i = 0; i < settings->route_count; i++) {
+        model_receiver_t *route = &self->receivers[MODEL_SLOTS + i];
+        *route = (model_receiver_t){
+            .state = MODEL_ROUTE, .address = settings->routes[i].endpoint, .ack_none = true};
+        model_expect(self, EFFECT_OPEN, MODEL_SLOTS + i);
+    }
+}
+
+void model_fini(model_t *self)
+{
+    for (uint32_t i = 0; i < MODEL_CLIENTS; i++) {
+        free(self->clients[i].held.items);
+        free(self->clients[i].marks.items);
+        free(self->clients[i].gaps.items);
+        free(self->clients[i].log.items);
+    }
+}
+
+//  ---- sums --------------------------------------------------------------------------------------
+
+uint32_t model_kept(const model_client_t *client)
+{
+    return client->held.count + client->log.count - client->acked;
+}
+
+uint64_t model_kept_bytes(const model_client_t *client)
+{
+    uint64_t bytes = (uint64_t)model_kept(client) * COST;
+    for (uint32_t i = 0; i < client->held.count; i++)
+        bytes += client->held.items[i].size;
+    for (uint32_t i = client->acked; i < client->log.count; i++)
+        if (client->log.items[i].kind == MODEL_PUSH)
+            bytes += client->log.items[i].size;
+    return bytes;
+}
+
+uint64_t model_all_bytes(const model_t *self)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < MODEL_CLIENTS; i++)
+        bytes += model_kept_bytes(&self->clients[i]);
+    return bytes;
+}
+
+uint32_t model_size(const model_client_t *client, const model_entry_t *entry, uint32_t payload)
+{
+    static uint8_t nothing[1];
+    Seqpush__V1__Push push = SEQPUSH__V1__PUSH__INIT;
+    push.client_id = (ProtobufCBinaryData){client->id_size, (uint8_t *)client->id};
+    push.epoch = entry->after.epoch;
+    push.seq = entry->kind == MODEL_GAP ? entry->from : entry->after.seq;
+    push.skipped_to = entry->kind == MODEL_GAP ? entry->after.seq : 0;
+    push.marker = entry->kind == MODEL_MARKER;
+    push.payload = (ProtobufCBinaryData){payload, nothing};
+    uint32_t size = (uint32_t)seqpush__v1__push__get_packed_size(&push);
+    return size + (size < 128 ? 2 : 3);
+}
+
+//  ---- clients -----------------------------------------------------------------------------------
+
+static uint32_t s_count(const model_t *self)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < MODEL_CLIENTS; i++)
+        count += self->clients[i].exists;
+    return count;
+}
+
+//  Nothing of it is kept, and nobody who is there has asked for it by name.
+static bool s_may_go(const model_t *self, const model_client_t *client)
+{
+    bool pinned =
+        client->by_name && self->receivers[client->receiver].state == MODEL_ATTACHED;
+    return client->exists && model_kept(client) == 0 && client->out == 0 && !pinned;
+}
+
+static void s_forget(model_t *self, model_client_t *client)
+{
+    trace("client %u is forgotten", (unsigned)(client - self->clients));
+    client->exists = false;
+    client->life++;
+    client->marks.count = client->gaps.count = client->log.count = 0;
+    client->acked = client->sent = client->handed = 0;
+    self->counts.evicted++;
+}
+
+//  Drops the one that is idle for longest. Runs that get here let no two clients be equally idle.
+static bool s_evict(model_t *self)
+{
+    model_client_t *idlest = NULL;
+    for (uint32_t i = 0; i < MODEL_CLIENTS; i++) {
+        model_client_t *client = &self->clients[i];
+        if (s_may_go(self, client) && (!idlest || client->active < idlest->active))
+            idlest = client;
+    }
+    if (idlest)
+        s_forget(self, idlest);
+    return idlest != NULL;
+}
+
+static void s_start_over(model_client_t *client, uint64_t epoch, uint64_t next_seq)
+{
+    client->epoch = epoch;
+    client->next_seq = next_seq;
+    client->by_publishers = client->by_broker = false;
+    client->gaps.count = 0;
+    client->hole_since = 0;
+}
+
+bool model_make_client(model_t *self, uint32_t index, int64_t now)
+{
+    model_client_t *client = &self->clients[index];
+    if (client->exists)
+        return true;
+    if (s_count(self) >= self->settings->max_clients && !s_evict(self))
+        return false;
+    client->exists = true;
+    s_start_over(client, 0, self->settings->first_seq);
+    client->acked_at = (position_t){0, self->settings->first_seq - 1};
+    client->refused_batch = 0;
+    client->retry_after = 0;
+    client->active = s_ms(now);
+    client->by_name = client->was_acked = client->alarmed = false;
+    client->marker_due = true;
+    client->receiver = model_resolve(self, client);
+    return true;
+}
+
+static void s_drop_idle(model_t *self, bool just_due, int64_t now)
+{
+    int64_t limit = s_ms(self->settings->client_idle_timeout);
+    for (uint32_t i = 0; i < MODEL_CLIENTS; i++) {
+        model_client_t *client = &self->clients[i];
+        int64_t idle = s_ms(now) - client->active;
+        if (s_may_go(self, client) && (idle > limit || (just_due && idle == limit)))
+            s_forget(self, client);
+    }
+}
+
+static void s_alarm(model_t *self, uint32_t index, int64_t now)
+{
+    model_client_t *client = &self->clients[index];
+    if (!client->exists || !client->hole_since || client->alarmed || !self->settings->gap_alarm ||
+        now - client->hole_since < self->settings->gap_alarm)
+        return;
+    client->alarmed = true;
+    self->counts.alarmed++;
+    model_effect_t *effect = model_expect(self, EFFECT_ALARM, MODEL_NOBODY);
+    effect->client = (int)index;
+    effect->position = (position_t){client->epoch, client->next_seq - 1};
+}
+
+void model_tick(model_t *self, uint64_t evicted, int64_t now)
+{
+    for (uint32_t i = 0; i < MODEL_CLIENTS; i++)
+        s_alarm(self, i, now);
+    for (uint32_t i = 0; i < MODEL_SLOTS; i++) {
+        model_receiver_t *receiver = &self->receivers[i];
+        if (receiver->state != MODEL_ATTACHED ||
+            now - receiver->heard_at < self->settings->receiver_timeout)
+            continue;
+        self->counts.timed_out++;
+        model_park(self, i, "timeout", now);
+    }
+    //  Who has been idle for exactly the timeout goes with those that were idle for longer, or a
+    //  unit of time later.
+    uint64_t before = self->counts.evicted;
+    s_drop_idle(self, false, now);
+    if (self->counts.evicted - before != evicted)
+        s_drop_idle(self, true, now);
+    check(self->counts.evicted - before == evicted, "%llu clients dropped as idle, not %llu",
+          (unsigned long long)evicted, (unsigned long long)(self->counts.evicted - before));
+}
+
+//  ---- the window --------------------------------------------------------------------------------
+
+static model_held_t *s_held(model_client_t *client, uint64_t seq)
+{
+    for (uint32_t i = 0; i < client->held.count; i++)
+        if (client->held.items[i].seq == seq)
+            return &client->held.items[i];
+    return NULL;
+}
+
+static void s_unhold(model_client_t *client, model_held_t *held)
+{
+    *held = client->held.items[--client->held.count];
+}
+
+static bool s_is_marked(const model_client_t *client, uint64_t seq)
+{
+    for (uint32_t i = 0; i < client->marks.count; i++)
+        if (client->marks.items[i] == seq)
+            return true;
+    return false;
+}
+
+static bool s_was_given_up(const model_client_t *client, uint64_t seq)
+{
+    uint32_t known = client->gaps.count > GAPS_KNOWN ? client->gaps.count - GAPS_KNOWN : 0;
+    for (uint32_t i = known; i < client->gaps.count; i++)
+        if (client->gaps.items[i].from <= seq && seq <= client->gaps.items[i].to)
+            return true;
+    return false;
+}
+
+static void s_announce(model_t *self, model_client_t *client, uint64_t from, uint64_t to)
+{
+    model_entry_t gap = {.kind = MODEL_GAP, .after = {client->epoch, to}, .from = from};
+    gap.size = model_size(client, &gap, 0);
+    MODEL_APPEND(&client->log, gap);
+    MODEL_APPEND(&client->gaps, ((model_range_t){from, to}));
+    self->counts.gap_notices++;
+}
+
+static void s_release(model_t *self, model_client_t *client, model_held_t *held)
+{
+    model_entry_t entry = {.kind = MODEL_PUSH,
+                           .after = {client->epoch, held->seq},
+                           .number = held->number,
+                           .size = held->size};
+    MODEL_APPEND(&client->log, entry);
+    s_unhold(client, held);
+    client->next_seq++;
+    self->counts.released++;
+}
+
+//  Releases and announces what now follows; `next` is next_seq before all that has happened.
+static void s_settle(model_t *self, model_client_t *client, uint64_t next, int64_t now)
+{
+    for (;;) {
+        uint64_t from = client->next_seq;
+        model_held_t *held = s_held(client, from);
+        if (held) {
+            s_release(self, client, held);
+        } else if (s_is_marked(client, from)) {
+            while (s_is_marked(client, client->next_seq))
+                client->next_seq++;
+            s_announce(self, client, from, client->next_seq - 1);
+        } else {
+            break;
+        }
+    }
+    if (client->held.count == 0) {
+        client->hole_since = 0;
+    } else if (!client->hole_since || client->next_seq != next) {
+        client->hole_since = now;
+        client->alarmed = false;
+    }
+}
+
+//  ---- pushes ------------------------------------------------------------------------------------
+
+static outcome_t s_judge_seq(model_client_t *client, uint64_t seq, uint32_t window)
+{
+    if (seq < client->next_seq)
+        return s_was_given_up(client, seq) ? OUTCOME_STALE : OUTCOME_DUPLICATE;
+    if (seq >= client->next_seq + window)
+        return OUTCOME_WINDOW_FULL;
+    if (s_held(client, seq))
+        return OUTCOME_DUPLICATE;
+    return s_is_marked(client, seq) ? OUTCOME_STALE : OUTCOME_ACCEPTED;
+}
+
+static outcome_t s_judge_room(const model_t *self, const model_client_t *client, uint64_t seq,
+                              uint32_t size)
+{
+    const core_settings_t *settings = self->settings;
+    uint64_t all = model_all_bytes(self) + size + COST;
+    if (seq == client->next_seq && client->held.count)
+        return all <= settings->memory_max ? OUTCOME_ACCEPTED : OUTCOME_OVERLOADED;
+    if (model_kept(client) + 1 > settings->backlog ||
+        model_kept_bytes(client) + size + COST > settings->backlog_bytes)
+        return OUTCOME_BACKLOG_FULL;
+    uint64_t usable = settings->memory_max - settings->memory_max / 8;
+    uint64_t receiver = model_receiver_bytes(self, client->receiver) + size + COST;
+    uint64_t without = all - size - COST;
+    return all <= usable && receiver <= usable - without ? OUTCOME_ACCEPTED : OUTCOME_OVERLOADED;
+}
+
+static outcome_t s_judge(const model_t *self, model_client_t *client, const model_push_t *push,
+                         uint64_t seq)
+{
+    if (push->outcome != OUTCOME_ACCEPTED)
+        return push->outcome;
+    if (push->epoch != client->epoch)
+        return OUTCOME_EPOCH_MISMATCH;
+    if (push->seq ? client->by_broker : client->by_publishers)
+        return OUTCOME_INVALID;
+    if (!push->seq && client->refused_batch == self->batch)
+        return client->refused_outcome;
+    outcome_t outcome = s_judge_seq(client, seq, self->settings->window);
+    return outcome == OUTCOME_ACCEPTED ? s_judge_room(self, client, seq, push->size) : outcome;
+}
+
+//  10 ms, and twice as long for each refusal after the time that the last one named, up to 1 s.
+static uint32_t s_retry_after(model_client_t *client, outcome_t outcome, int64_t now)
+{
+    if (outcome != OUTCOME_WINDOW_FULL && outcome != OUTCOME_BACKLOG_FULL &&
+        outcome != OUTCOME_OVERLOADED)
+        return 0;
+    if (!client->retry_after || s_ms(now) >= client->retry_at) {
+        client->retry_after = client->retry_after ? client->retry_after * 2 : 10;
+        if (client->retry_after > 1000)
+            client->retry_after = 1000;
+        client->retry_at = s_ms(now) + client->retry_after;
+    }
+    return (uint32_t)(client->retry_at - s_ms(now));
+}
+
+static model_answer_t s_refuse(model_t *self, model_client_t *client, const model_push_t *push,
+                               outcome_t outcome, int64_t now)
+{
+    if (!push->seq && client->refused_batch != self->batch) {
+        client->refused_batch = self->batch;
+        client->refused_outcome = outcome;
+    }
+    return (model_answer_t){.outcome = outcome,
+                            .epoch = client->epoch,
+                            .next_seq = client->next_seq,
+                            .window_end = client->next_seq + self->settings->window,
+                            .retry_after = s_retry_after(client, outcome, now)};
+}
+
+static model_answer_t s_refuse_unknown(const model_t *self, outcome_t outcome)
+{
+    uint64_t first = self->settings->first_seq;
+    return (model_answer_t){.outcome = outcome == OUTCOME_ACCEPTED ? OUTCOME_OVERLOADED : outcome,
+                            .next_seq = first,
+                            .window_end = first + self->settings->window,
+                            .retry_after = outcome == OUTCOME_ACCEPTED ? 1000 : 0};
+}
+
+static void s_accept(model_t *self, model_client_t *client, const model_push_t *push, uint64_t seq,
+                     int64_t now)
+{
+    uint64_t next = client->next_seq;
+    bool was_open = client->hole_since != 0;
+    model_entry_t entry = {.kind = MODEL_PUSH, .after = {client->epoch, seq}};
+    model_held_t held = {seq, push->number, model_size(client, &entry, push->payload_size)};
+    MODEL_APPEND(&client->held, held);
+    client->by_publishers = push->seq != 0;
+    client->by_broker = push->seq == 0;
+    client->retry_after = 0;
+    s_settle(self, client, next, now);
+    self->counts.filled += was_open && client->next_seq != next;
+}
+
+model_answer_t model_push(model_t *self, uint32_t index, const model_push_t *push, int64_t now)
+{
+    model_client_t *client = &self->clients[index];
+    bool may_make = push->outcome == OUTCOME_ACCEPTED || push->seq == 0;
+    if (!client->exists && (!may_make || !model_make_client(self, index, now)))
+        return s_refuse_unknown(self, push->outcome);
+    if (push->outcome == OUTCOME_ACCEPTED)
+        client->active = s_ms(now);
+    uint64_t seq = push->seq ? push->seq : client->next_seq;
+    outcome_t outcome = s_judge(self, client, push, seq);
+    if (outcome != OUTCOME_ACCEPTED)
+        return s_refuse(self, client, push, outcome, now);
+    s_accept(self, client, push, seq, now);
+    model_state_t state = self->receivers[client->receiver].state;
+    return (model_answer_t){.assigned = seq,
+                            .unreceived = state == MODEL_GONE || state == MODEL_ABSENT};
+}
+
+//  ---- ways out of a gap -------------------------------------------------------------------------
+
+static position_t s_released(const model_client_t *client)
+{
+    return (position_t){client->epoch, client->next_seq - 1};
+}
+
+//  Notices are kept like pushes, and bounded: as many again as pushes.
+static bool s_has_room_for_notices(const model_t *self, const model_client_t *client)
+{
+    return model_kept(client) < 2 * self->settings->backlog &&
+           model_all_bytes(self) + 2 * COST <= self->settings->memory_max;
+}
+
+position_t model_skip(model_t *self, uint32_t index, uint64_t epoch, uint64_t from, uint64_t to,
+                      int64_t now)
+{
+    model_client_t *client = &self->clients[index];
+    if (!model_make_client(self, index, now))
+        return (position_t){0, self->settings->first_seq - 1};
+    client->active = s_ms(now);
+    if (epoch != client->epoch || !s_has_room_for_notices(self, client))
+        return s_released(client);
+    uint64_t next = client->next_seq;
+    bool was_open = client->hole_since != 0;
+    for (uint64_t seq = next; seq < next + self->settings->window; seq++)
+        if (seq >= from && seq <= to && !s_held(client, seq) && !s_is_marked(client, seq))
+            MODEL_APPEND(&client->marks, seq);
+    s_settle(self, client, next, now);
+    self->counts.skipped += was_open && client->next_seq != next;
+    return s_released(client);
+}
+
+position_t model_reset(model_t *self, uint32_t index, uint64_t epoch, uint64_t next_seq,
+                       int64_t now)
+{
+    model_client_t *client = &self->clients[index];
+    if (!model_make_client(self, index, now))
+        return (position_t){0, self->settings->first_seq - 1};
+    client->active = s_ms(now);
+    if (epoch <= client->epoch || !s_has_room_for_notices(self, client))
+        return s_released(client);
+    uint64_t last = 0;
+    for (uint32_t i = 0; i < client->held.count; i++)
+        if (client->held.items[i].seq > last)
+            last = client->held.items[i].seq;
+    if (last)
+        s_announce(self, client, client->next_seq, last);
+    self->counts.given_up += client->held.count;
+    self->counts.reset += last != 0;
+    client->held.count = client->marks.count = 0;
+    s_start_over(client, epoch, next_seq ? next_seq : self->settings->first_seq);
+    model_entry_t marker = {.kind = MODEL_MARKER, .after = s_released(client)};
+    marker.size = model_size(client, &marker, 0);
+    MODEL_APPEND(&client->log, marker);
+    return s_released(client);
+}
+
+void model_jump(model_t *self, model_client_t *client, position_t position, int64_t now)
+{
+    client->acked = client->log.count;
+    client->sent = client->handed = 0;
+    client->acked_at = position;
+    if (position.epoch != client->epoch) {
+        client->held.count = client->marks.count = 0;
+        s_start_over(client, position.epoch, position.seq + 1);
+        return;
+    }
+    for (uint32_t i = client->held.count; i-- > 0;)
+        if (client->held.items[i].seq <= position.seq)
+            s_unhold(client, &client->held.items[i]);
+    client->next_seq = position.seq + 1;
+    client->hole_since = 0;
+    s_settle(self, client, client->next_seq, now);
+}
