@@ -6,115 +6,98 @@ const path = require('path');
 const protobuf = require('protobufjs');
 const zmq = require('zeromq');
 
-const [ACK_INTERVAL, BEAT_INTERVAL] = [5, 2000]; // ms
 const wire = protobuf.loadSync(path.join(__dirname, '../../proto/seqpush.proto'));
 const [Request, Reply, Delivery] = ['Request', 'Reply', 'Delivery']
     .map((name) => wire.lookupType(`seqpush.v1.${name}`));
 const plain = { longs: String, enums: String, oneofs: true, defaults: true };
 
 const [broker, who] = process.argv.slice(2);
-let count = Number(process.argv[4]);
 const receiverId = Buffer.from(`receiver-${process.pid}`);
-const front = new zmq.Dealer({ linger: 1000 });
-const pull = new zmq.Pull({ receiveTimeout: ACK_INTERVAL });
-const START = { epoch: 0n, seq: 0n };
-const last = new Map(); // client: position of the last push taken; ids as latin1, byte for byte
-let generation = '0'; // '0': not attached
-let [unacked, missing, ackDue, beatDue] = [new Set(), new Set(), 0, 0];
+const front = new zmq.Dealer(), pull = new zmq.Pull({ receiveTimeout: 5 });
+const last = new Map(); // client: [epoch, seq] of the last entry taken; ids as latin1
+let [count, generation] = [Number(process.argv[4]), 0n]; // 0: not attached
+let [unacked, missing, ackedAt] = [new Set(), new Set(), 0];
 
 const key = (bytes) => Buffer.from(bytes).toString('latin1');
-const at = (p) => ({ epoch: BigInt(p.epoch), seq: BigInt(p.seq) });
-const after = (a, b) => (a.epoch === b.epoch ? a.seq > b.seq : a.epoch > b.epoch);
-const lastOf = (client) => last.get(client) || START;
+const lastOf = (client) => last.get(client) || [0n, 0n];
+const isAfter = (a, b) => (a[0] === b[0] ? a[1] > b[1] : a[0] > b[0]);
 const positions = (clients) => [...clients].map((client) => ({
     clientId: Buffer.from(client, 'latin1'),
-    epoch: String(lastOf(client).epoch),
-    seq: String(lastOf(client).seq),
-}));
+    epoch: String(lastOf(client)[0]), seq: String(lastOf(client)[1]) }));
 const send = (body) => front.send(Request.encode(Request.fromObject(body)).finish());
+const read = (type, frame) => type.toObject(type.decode(frame), plain);
 
 function attach() {
-    const body = { receiverId, endpoint: pull.lastEndpoint, clients: positions(last.keys()) };
+    const attach = { receiverId, endpoint: pull.lastEndpoint, clients: positions(last.keys()) };
     if (who.endsWith('*'))
-        body.clientPrefix = Buffer.from(who.slice(0, -1));
+        attach.clientPrefix = Buffer.from(who.slice(0, -1));
     else if (!last.has(who))
-        body.clients.push({ clientId: Buffer.from(who) });
-    return send({ attach: body });
+        attach.clients.push({ clientId: Buffer.from(who) });
+    return send({ attach });
 }
 
-// Sends what is due: an ack every few milliseconds, a heartbeat (or the Attach) every 2 s.
-async function keepUp() {
-    if (generation !== '0' && unacked.size + missing.size && Date.now() >= ackDue) {
-        const ack = { positions: positions(unacked), missing: positions(missing) };
-        [unacked, missing, ackDue] = [new Set(), new Set(), Date.now() + ACK_INTERVAL];
-        await send({ ack: { receiverId, generation, ...ack } });
+// Returns the generation; 0 after an Error that asks for another Attach.
+async function takeReply({ attached, error, detached }) {
+    if (error && /unknown_receiver|stale_generation/.test(error.code))
+        return attach().then(() => 0n);
+    if (!attached || attached.refused.length) // detached, refused, or ahead of the broker
+        throw new Error(JSON.stringify(error || detached || attached));
+    for (const p of attached.positions) {
+        const at = [BigInt(p.epoch), BigInt(p.seq)];
+        if (isAfter(at, lastOf(key(p.clientId))))
+            last.set(key(p.clientId), at);
     }
-    if (Date.now() >= beatDue) {
-        beatDue = Date.now() + BEAT_INTERVAL;
-        await (generation === '0' ? attach() : send({ heartbeat: { receiverId, generation } }));
-    }
+    return BigInt(attached.generation);
 }
 
-function takeReply({ body, attached, error, detached }) {
-    if (body === 'attached') {
-        generation = attached.generation;
-        for (const p of attached.positions)
-            if (after(at(p), lastOf(key(p.clientId))))
-                last.set(key(p.clientId), at(p));
-        for (const p of attached.refused) // we are ahead of the broker: go on where it is
-            last.set(key(p.clientId), at(p));
-    } else if (detached || (error && !/unknown_receiver|stale_generation/.test(error.code)))
-        throw new Error(JSON.stringify(detached || error));
-    if (error || (attached && attached.refused.length))
-        [generation, beatDue] = ['0', 0]; // attach again
+// Every 5 ms if there is something to say; every second anyway, as a sign of life.
+async function acknowledge() {
+    if (Date.now() - ackedAt < (unacked.size + missing.size ? 5 : 1000))
+        return;
+    const ack = { receiverId, generation: String(generation),
+        positions: positions(unacked), missing: positions(missing) };
+    [unacked, missing, ackedAt] = [new Set(), new Set(), Date.now()];
+    await send({ ack });
 }
 
 // The receiver's rule. Returns whether it is a push whose turn has come.
 function take(entry) {
-    const [client, here] = [key(entry.clientId), at(entry)];
-    const before = lastOf(client);
-    const follows = !entry.marker && here.epoch === before.epoch && here.seq === before.seq + 1n;
-    const gap = BigInt(entry.skippedTo);
-    if (entry.marker) { // the stream goes on after this
-        last.set(client, after(here, before) ? here : before);
-    } else if (follows) { // a push, or a gap notice that ends at skippedTo
-        last.set(client, { epoch: here.epoch, seq: gap ? gap : here.seq });
-    } else if (after(here, before)) { // something before it was lost: the broker is to go back
-        missing.add(client);
-        return false;
-    }
-    unacked.add(client);
+    const [client, at] = [key(entry.clientId), [BigInt(entry.epoch), BigInt(entry.seq)]];
+    const before = lastOf(client), gap = BigInt(entry.skippedTo);
+    const follows = !entry.marker && at[0] === before[0] && at[1] === before[1] + 1n;
+    if (entry.marker) // the stream goes on after this
+        last.set(client, isAfter(at, before) ? at : before);
+    else if (follows) // a push, or a gap notice that ends at skippedTo
+        last.set(client, [at[0], gap || at[1]]);
+    (isAfter(at, lastOf(client)) ? missing : unacked).add(client);
     return follows && !gap;
 }
 
 async function main() {
     front.connect(broker);
     await pull.bind('tcp://127.0.0.1:*');
+    await attach();
     while (count > 0) {
-        await keepUp();
-        front.receiveTimeout = generation === '0' ? 100 : 0;
+        front.receiveTimeout = generation ? 0 : 1000;
         const [reply] = await front.receive().catch(() => []);
         if (reply)
-            takeReply(Reply.toObject(Reply.decode(reply), plain));
-        if (generation === '0')
-            continue; // not attached: the PULL socket is not read
+            generation = await takeReply(read(Reply, reply));
+        if (!generation)
+            continue; // the PULL socket is not read before Attached
+        await acknowledge();
         const [frame] = await pull.receive().catch(() => []);
-        if (!frame)
-            continue;
-        const delivery = Delivery.toObject(Delivery.decode(frame), plain);
-        if (!['0', generation].includes(delivery.generation))
-            continue;
-        for (const entry of delivery.pushes) {
-            if (count > 0 && (delivery.generation === '0' || take(entry))) {
+        const { pushes, generation: of } = frame ? read(Delivery, frame) : { pushes: [] };
+        for (const entry of ['0', String(generation)].includes(of) ? pushes : []) {
+            if (count > 0 && (of === '0' || take(entry))) {
                 process.stdout.write(Buffer.concat([entry.payload, Buffer.from('\n')]));
                 count--;
             }
-            await keepUp();
+            await acknowledge();
         }
     }
-    ackDue = 0;
-    await keepUp();
-    await send({ detach: { receiverId, generation } });
+    ackedAt = 0;
+    await acknowledge();
+    await send({ detach: { receiverId, generation: String(generation) } });
     front.close();
     pull.close();
 }

@@ -10,22 +10,13 @@ import time
 import seqpush_pb2 as wire
 import zmq
 
-ACK_INTERVAL, BEAT_INTERVAL = 0.005, 2.0  # seconds
-
 broker, who, count = sys.argv[1], sys.argv[2].encode(), int(sys.argv[3])
-me = b"receiver-%d" % os.getpid()
-context = zmq.Context.instance()
+me, context = b"receiver-%d" % os.getpid(), zmq.Context.instance()
 front, pull = context.socket(zmq.DEALER), context.socket(zmq.PULL)
-front.linger = 1000
 front.connect(broker)
 pull.bind("tcp://127.0.0.1:*")
-generation = 0  # 0: not attached
-last = {}  # client: (epoch, seq) of the last push taken
-unacked, missing, ack_due, beat_due = set(), set(), 0.0, 0.0
-
-
-def send(**body):
-    front.send(wire.Request(**body).SerializeToString())
+generation, last = 0, {}  # 0: not attached; client: (epoch, seq) of the last entry taken
+unacked, missing, acked_at = set(), set(), 0.0
 
 
 def positions(clients):
@@ -39,41 +30,29 @@ def attach():
         body.client_prefix = who[:-1]
     elif who not in last:
         body.clients.add(client_id=who)
-    send(attach=body)
-
-
-def keep_up():
-    """Sends what is due: an ack every few milliseconds, a heartbeat (or the Attach) every 2 s."""
-    global ack_due, beat_due
-    now = time.monotonic()
-    if generation and (unacked or missing) and now >= ack_due:
-        send(ack=wire.DeliveryAck(receiver_id=me, generation=generation,
-                                  positions=positions(unacked), missing=positions(missing)))
-        unacked.clear()
-        missing.clear()
-        ack_due = now + ACK_INTERVAL
-    if now >= beat_due:
-        if generation:
-            send(heartbeat=wire.Heartbeat(receiver_id=me, generation=generation))
-        else:
-            attach()
-        beat_due = now + BEAT_INTERVAL
+    front.send(wire.Request(attach=body).SerializeToString())
 
 
 def take_reply(reply):
-    global generation, beat_due
-    body = reply.WhichOneof("body")
-    if body == "attached":
-        generation = reply.attached.generation
-        for p in reply.attached.positions:
-            last[p.client_id] = max((p.epoch, p.seq), last.get(p.client_id, (0, 0)))
-        for p in reply.attached.refused:  # we are ahead of the broker: go on where it is
-            last[p.client_id] = (p.epoch, p.seq)
-    elif body == "detached" or body == "error" and reply.error.code not in (
-            "unknown_receiver", "stale_generation"):
-        sys.exit(str(reply))
-    if body == "error" or reply.attached.refused:
-        generation, beat_due = 0, 0.0  # attach again
+    """Returns the generation; 0 after an Error that asks for another Attach."""
+    if reply.error.code in ("unknown_receiver", "stale_generation"):
+        return attach() or 0
+    if not reply.HasField("attached") or reply.attached.refused:
+        sys.exit(str(reply))  # detached, refused, or ahead of the broker
+    for p in reply.attached.positions:
+        last[p.client_id] = max((p.epoch, p.seq), last.get(p.client_id, (0, 0)))
+    return reply.attached.generation
+
+
+def acknowledge():
+    """Every 5 ms if there is something to say; every second anyway, as a sign of life."""
+    global acked_at
+    if time.monotonic() - acked_at > (0.005 if unacked or missing else 1):
+        front.send(wire.Request(ack=wire.DeliveryAck(
+            receiver_id=me, generation=generation, positions=positions(unacked),
+            missing=positions(missing))).SerializeToString())
+        unacked.clear(), missing.clear()
+        acked_at = time.monotonic()
 
 
 def take(entry):
@@ -85,26 +64,27 @@ def take(entry):
         last[client] = max(at, before)
     elif follows:  # a push, or a gap notice that ends at skipped_to
         last[client] = (entry.epoch, max(entry.seq, entry.skipped_to))
-    elif at > before:  # something before it was lost: the broker is to go back
-        missing.add(client)
-        return False
-    unacked.add(client)
+    (missing if at > last.get(client, (0, 0)) else unacked).add(client)
     return follows and not entry.skipped_to
 
 
+attach()
 while count:
-    keep_up()
-    if front.poll(0 if generation else 100):
-        take_reply(wire.Reply.FromString(front.recv()))
-    if not generation or not pull.poll(1000 * ACK_INTERVAL):
-        continue  # nothing came; or not attached, and then the PULL socket is not read
+    if front.poll(0 if generation else 1000):
+        generation = take_reply(wire.Reply.FromString(front.recv()))
+    if not generation:
+        continue  # the PULL socket is not read before Attached
+    acknowledge()
+    if not pull.poll(5):
+        continue
     delivery = wire.Delivery.FromString(pull.recv())
     for entry in delivery.pushes if delivery.generation in (0, generation) else ():
         if count and (delivery.generation == 0 or take(entry)):
             sys.stdout.buffer.write(entry.payload + b"\n")
             count -= 1
-        keep_up()
+        acknowledge()
 
-ack_due = 0.0
-keep_up()
-send(detach=wire.Detach(receiver_id=me, generation=generation))
+acked_at = 0
+acknowledge()
+front.send(wire.Request(detach=wire.Detach(
+    receiver_id=me, generation=generation)).SerializeToString())
