@@ -287,13 +287,9 @@ static void s_destroy_workers(broker_t *self)
     free(self->worker_pipes);
 }
 
-uint64_t broker_destroy(broker_t **self_p)
+//  Takes the broker apart when all its threads have ended. Returns what was accepted and is kept.
+static uint64_t s_take_apart(broker_t *self)
 {
-    broker_t *self = *self_p;
-    if (!self)
-        return 0;
-    http_destroy(&self->http);
-    s_stop_actors(self);
     s_empty_front_pipe(self);
     s_empty_worker_pipes(self);
     uint64_t kept = self->orderer ? orderer_kept(self->orderer) : 0;
@@ -305,6 +301,16 @@ uint64_t broker_destroy(broker_t **self_p)
     stats_destroy(&self->stats);
     free(self->routes);
     free(self);
-    *self_p = NULL;
     return kept;
+}
+
+uint64_t broker_destroy(broker_t **self_p)
+{
+    broker_t *self = *self_p;
+    if (!self)
+        return 0;
+    http_destroy(&self->http);
+    s_stop_actors(self);
+    *self_p = NULL;
+    return s_take_apart(self);
 }

@@ -112,7 +112,7 @@ static void s_forget(front_t *self, peer_t *peer)
     stats_set(&self->stats->peers, HASH_CNT(by_route, self->peers.by_route));
 }
 
-static void s_free(void *data, void *hint)
+static void s_free_reply(void *data, void *hint)
 {
     (void)hint;
     free(data);
@@ -132,7 +132,7 @@ static bool s_send_parts(front_t *self, const peer_t *peer, zmq_msg_t *message)
 static void s_send(front_t *self, const peer_t *peer, uint8_t *packed, size_t size)
 {
     zmq_msg_t message;
-    if (!packed || zmq_msg_init_data(&message, packed, size, s_free, NULL) != 0) {
+    if (!packed || zmq_msg_init_data(&message, packed, size, s_free_reply, NULL) != 0) {
         free(packed);
         stats_add(&self->stats->replies_dropped_full, 1);
         return;
