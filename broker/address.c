@@ -47,10 +47,22 @@ static bool s_parse_tcp(const char *text, char *canonical)
     return true;
 }
 
+//  True if another spelling of the path would name the same socket.
+static bool s_has_alias(const char *path)
+{
+    for (const char *at = path; at; at = strchr(at + 1, '/')) {
+        size_t size = strcspn(at + 1, "/");
+        if (size == 0 || strncmp(at + 1, "..", size) == 0)
+            return true;
+    }
+    return false;
+}
+
 static bool s_parse_ipc(const char *path, char *canonical)
 {
     //  107 bytes are what a Unix socket's path may have.
-    if (*path != '/' || strlen(path) > 107 || strstr(path, "/../") || strchr(path, '*'))
+    size_t size = strlen(path);
+    if (*path != '/' || size > 107 || strchr(path, '*') || s_has_alias(path))
         return false;
     snprintf(canonical, ADDRESS_MAX, "ipc://%s", path);
     return true;

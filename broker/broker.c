@@ -59,6 +59,7 @@ static void s_raise_limits(broker_t *self)
     self->max_receivers = files > 2 * DESCRIPTORS_RESERVED
                               ? (uint32_t)(files - DESCRIPTORS_RESERVED) / DESCRIPTORS_A_RECEIVER
                               : DESCRIPTORS_RESERVED / DESCRIPTORS_A_RECEIVER;
+    zsys_set_io_threads(2); //  one for the front, one for what the broker connects to
     zsys_set_max_sockets(self->max_receivers + 1024);
     log_info("%lu file descriptors, so at most %u receivers", (unsigned long)files,
              self->max_receivers);
@@ -157,6 +158,7 @@ static bool s_start_orderer(broker_t *self)
                                    .batch_max = self->config->workers.batch_max,
                                    .batch_bytes = self->config->workers.batch_bytes,
                                    .send_hwm = self->config->workers.send_hwm,
+                                   .linger = self->config->broker.drain_timeout,
                                    .allow_endpoint = (const char *const *)allow->items,
                                    .allow_count = allow->count,
                                    .front = self->front_far,

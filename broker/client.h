@@ -65,7 +65,8 @@ typedef struct client {
     timer_entry_t timer; //  the policy's next call, or the gap alarm
     uint32_t listed; //  `active` when it was put there
     uint32_t active; //  client_ms of the last event; it is idle since then if it is idle
-    uint32_t kept_bytes; //  held and retained
+    uint32_t kept_bytes; //  held and retained, and window_bytes
+    uint32_t window_bytes; //  of the window's places, as they are counted
     uint32_t session; //  grows when the client starts to be sent anew
     uint32_t out; //  entries with workers whose report counts as the ack
     uint32_t refused_in; //  batch in which a numberless push was refused

@@ -88,8 +88,20 @@ static void s_unlist(core_t *self, client_t *client)
         self->newest = client->older;
 }
 
+//  Counts the window's places as kept, and gives back those that are not needed any more.
+static void s_count_window(core_t *self, client_t *client)
+{
+    window_trim(&client->window);
+    uint32_t bytes = window_bytes(client->window.capacity);
+    if (bytes != client->window_bytes)
+        core_charge(self, client, (int64_t)bytes - client->window_bytes);
+    client->window_bytes = bytes;
+}
+
 static void s_drop_client(core_t *self, client_t *client)
 {
+    window_fini(&client->window);
+    s_count_window(self, client);
     s_unlist(self, client);
     receiver_unlink(client->receiver, client);
     timer_disarm(&self->timers, &client->timer);
@@ -276,6 +288,7 @@ static void s_watch(core_t *self, client_t *client, uint64_t next, int64_t wake,
     bool was_open = client->view.hole_since != 0;
     bool is_open = client->window.held > 0;
     client->view.held = client->window.held;
+    s_count_window(self, client);
     if (was_open != is_open)
         stats_add(&self->stats->gaps_open, is_open ? 1 : (uint64_t)-1);
     if (!is_open) {
@@ -316,9 +329,10 @@ static void s_client_due(core_t *self, client_t *client, int64_t now)
 
 //  ---- pushes ------------------------------------------------------------------------------------
 
-void core_begin_batch(core_t *self)
+void core_begin_batch(core_t *self, bool sparse)
 {
     self->batch++;
+    self->sparse = sparse;
 }
 
 void core_prefetch_slot(const core_t *self, const push_t *push)
@@ -366,6 +380,16 @@ static outcome_t s_room(const core_t *self, const client_t *client, uint64_t seq
     return client->receiver->kept_bytes + cost <= left ? OUTCOME_ACCEPTED : OUTCOME_OVERLOADED;
 }
 
+//  What the push would be counted as: its bytes, and the places that the window lacks to hold it.
+static uint32_t s_cost(const client_t *client, const push_t *push, uint64_t seq)
+{
+    uint64_t ahead = seq - client->view.next_seq;
+    uint32_t places = 0;
+    if (ahead >= client->window.capacity && ahead > 0)
+        places = window_bytes_for(&client->window, ahead + 1) - client->window_bytes;
+    return push->size + CLIENT_PUSH_COST + places;
+}
+
 static outcome_t s_judge_numberless(const core_t *self, const client_t *client)
 {
     if (client->numbering == NUMBERED_BY_PUBLISHERS)
@@ -390,7 +414,7 @@ static outcome_t s_judge(core_t *self, client_t *client, const push_t *push, uin
     outcome_t outcome = client->policy->judge(client_state(client), &stage, seq);
     if (outcome != OUTCOME_ACCEPTED)
         return outcome;
-    return s_room(self, client, seq, push->size + CLIENT_PUSH_COST);
+    return s_room(self, client, seq, s_cost(client, push, seq));
 }
 
 //  The push with the seq that the broker gave it: its own bytes, and the seq behind them.
@@ -424,8 +448,9 @@ static bool s_take(core_t *self, client_t *client, frame_t *frame, const push_t 
                    int64_t now)
 {
     window_place_t place = {frame, push->bytes, push->size, tick_of(now)};
-    if (push->numberless) {
-        place.frame = s_numbered(push, seq);
+    if (push->numberless || self->sparse) {
+        place.frame =
+            push->numberless ? s_numbered(push, seq) : frame_copy(push->bytes, push->size);
         if (!place.frame)
             return false;
         place.bytes = frame_bytes(place.frame);
@@ -535,11 +560,22 @@ void core_refused(core_t *self, push_t *push, int64_t now)
 //  ---- ways out of a gap -------------------------------------------------------------------------
 
 //  Notices are kept like pushes, and may be as many again: a Skip or Reset beyond that changes
-//  nothing.
-static bool s_has_room_for_notices(const core_t *self, const client_t *client)
+//  nothing. `span` is how many seqs from next_seq on are to be marked.
+static bool s_has_room_for_notices(const core_t *self, const client_t *client, uint64_t span)
 {
+    uint32_t places = window_bytes_for(&client->window, span) - client->window_bytes;
     return client_kept(client) < 2 * (uint64_t)self->settings.backlog &&
-           self->kept_bytes + 2 * CLIENT_PUSH_COST <= self->settings.memory_max;
+           self->kept_bytes + 2 * CLIENT_PUSH_COST + places <= self->settings.memory_max;
+}
+
+//  Marks what is missing of from..to, as far as there is memory.
+static void s_mark_missing(client_t *client, uint64_t from, uint64_t to)
+{
+    uint64_t next = client->view.next_seq;
+    for (uint64_t seq = from; seq <= to; seq++)
+        if (!window_holds(&client->window, next, seq) &&
+            !window_marked(&client->window, next, seq) && !window_mark(&client->window, next, seq))
+            return;
 }
 
 position_t core_skip(core_t *self, const void *id, size_t id_size, uint64_t epoch, uint64_t from,
@@ -551,13 +587,12 @@ position_t core_skip(core_t *self, const void *id, size_t id_size, uint64_t epoc
         return (position_t){0, self->settings.first_seq - 1};
     uint64_t next = client->view.next_seq, last = next + client->view.window - 1;
     client->active = client_ms(now);
-    if (epoch != client->epoch || !s_has_room_for_notices(self, client))
+    from = from > next ? from : next;
+    to = to < last ? to : last;
+    if (epoch != client->epoch || from > to || !s_has_room_for_notices(self, client, to - next + 1))
         return client_released(client);
     bool was_open = client->view.hole_since != 0;
-    for (uint64_t seq = from > next ? from : next; seq <= to && seq <= last; seq++)
-        if (!window_holds(&client->window, next, seq) && !window_marked(&client->window, next, seq))
-            if (!window_mark(&client->window, next, seq))
-                break;
+    s_mark_missing(client, from, to);
     core_settle(self, client, now);
     if (was_open && client->view.next_seq != next)
         stats_add(&self->stats->gaps_skipped, 1);
@@ -606,7 +641,7 @@ position_t core_reset(core_t *self, const void *id, size_t id_size, uint64_t epo
     if (!client)
         return (position_t){0, self->settings.first_seq - 1};
     client->active = client_ms(now);
-    if (epoch <= client->epoch || !s_has_room_for_notices(self, client))
+    if (epoch <= client->epoch || !s_has_room_for_notices(self, client, 0))
         return client_released(client);
     next_seq = next_seq ? next_seq : self->settings.first_seq;
     uint64_t from = client->view.next_seq;
@@ -618,6 +653,7 @@ position_t core_reset(core_t *self, const void *id, size_t id_size, uint64_t epo
         return client_released(client);
     }
     uint64_t last = s_clear_window(self, client, UINT64_MAX);
+    s_count_window(self, client);
     frame_t *notice = last ? delivery_gap(client, client->epoch, from, last) : NULL;
     if (notice)
         s_announce(self, client, from, last, notice);

@@ -76,8 +76,9 @@ void core_destroy(core_t **self_p);
 
 //  ---- pushes ------------------------------------------------------------------------------------
 
-//  Starts a batch: what follows until the next one came in one request.
-void core_begin_batch(core_t *self);
+//  Starts a batch: what follows until the next one came in one request. `sparse`: the pushes are a small
+//  part of their frame, so what is kept of them is copied out of it.
+void core_begin_batch(core_t *self, bool sparse);
 
 //  Prefetches what core_push will read of this push, in three steps some pushes ahead of it: the
 //  slot in the table of clients, the client, its places in window and queue.

@@ -29,6 +29,8 @@ struct core {
     client_t *oldest, *newest; //  all clients, by when they were listed
     uint64_t kept_bytes; //  of all clients
     uint32_t batch; //  number of the present one
+    bool sparse; //  what is kept of it is copied
+    uint32_t closing; //  endpoints whose close has not come back
 
     receiver_t nobody;
     receiver_t *by_id; //  attached and gone ones

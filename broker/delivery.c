@@ -224,10 +224,13 @@ static void s_add(dispatch_t *dispatch, frame_t *frame, const uint8_t *bytes, ui
     dispatch->bytes += size;
 }
 
-//  Puts the marker in front of what the client sends anew. Generation 0 has none.
+//  Puts the marker in front of what the client sends anew. Generation 0 has none. A stream that
+//  begins with an epoch needs none: the marker that starts it is enough, and one of the old epoch
+//  would take back a receiver that is in the new one.
 static bool s_add_marker(client_t *client, dispatch_t *dispatch)
 {
-    if (client->receiver->generation) {
+    bool starts_epoch = retained_at(&client->retained, 0)->kind == RETAINED_MARKER;
+    if (client->receiver->generation && !starts_epoch) {
         frame_t *marker = delivery_marker(client, client->acked);
         if (!marker)
             return false;
@@ -315,6 +318,7 @@ void core_returned(core_t *self, dispatch_t *dispatch, int64_t now)
         }
     }
     receiver->out--;
+    self->closing -= dispatch->kind == DISPATCH_CLOSE;
     if (dispatch->kind == DISPATCH_PUSHES && dispatch->generation == receiver->generation &&
         s_is_served(receiver))
         receiver->session_out--;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FRONT_IO_THREAD 1 //  the first; PUSH sockets have the second
 #define FRAMES_A_TURN 64
 #define SWEEP_EVERY 1000000000LL //  ns
 #define PUBLISHES_FOR 10000000000LL //  ns without a push until a peer is no publisher any more
@@ -37,6 +38,7 @@ static zsock_t *s_router(const front_settings_t *settings)
     zsock_set_router_mandatory(router, 1);
     zsock_set_maxmsgsize(router, (int)(4 * settings->limits.max_payload + 65536));
     zsock_set_linger(router, 0);
+    zsock_set_affinity(router, FRONT_IO_THREAD);
     //  ZMTP heartbeats stay off: on a ROUTER they can abort the process (libzmq #4364).
     zsock_set_tcp_keepalive(router, 1);
     zsock_set_tcp_keepalive_idle(router, 30);
@@ -118,18 +120,18 @@ static void s_free_reply(void *data, void *hint)
     free(data);
 }
 
-static bool s_send_parts(front_t *self, const peer_t *peer, zmq_msg_t *message)
+static bool s_send_parts(front_t *self, const peer_t *peer, bool delimited, zmq_msg_t *message)
 {
     if (zmq_send(self->handle, peer->route, peer->route_size, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
         return false;
     //  The routing id was taken, so the rest is too: a message goes whole or not at all.
-    if (peer->delimited)
+    if (delimited)
         zmq_send(self->handle, "", 0, ZMQ_SNDMORE | ZMQ_DONTWAIT);
     return zmq_msg_send(message, self->handle, ZMQ_DONTWAIT) >= 0;
 }
 
 //  Sends a packed reply, which it takes. NULL, from want of memory, is a reply that is lost.
-static void s_send(front_t *self, const peer_t *peer, uint8_t *packed, size_t size)
+static void s_send(front_t *self, const peer_t *peer, bool delimited, uint8_t *packed, size_t size)
 {
     zmq_msg_t message;
     if (!packed || zmq_msg_init_data(&message, packed, size, s_free_reply, NULL) != 0) {
@@ -137,7 +139,7 @@ static void s_send(front_t *self, const peer_t *peer, uint8_t *packed, size_t si
         stats_add(&self->stats->replies_dropped_full, 1);
         return;
     }
-    if (s_send_parts(self, peer, &message)) {
+    if (s_send_parts(self, peer, delimited, &message)) {
         stats_add(&self->stats->replies, 1);
         return;
     }
@@ -152,7 +154,7 @@ static void s_send_ack(front_t *self, const peer_t *peer, const reply_ack_t *ack
 {
     size_t size;
     uint8_t *packed = reply_pack_ack(ack, batch, self->settings.instance, &size);
-    s_send(self, peer, packed, size);
+    s_send(self, peer, batch && batch->delimited, packed, size);
 }
 
 static void s_send_error(front_t *self, const peer_t *peer, error_code_t code, const char *reason,
@@ -161,7 +163,7 @@ static void s_send_error(front_t *self, const peer_t *peer, error_code_t code, c
     size_t size;
     uint8_t *packed = reply_pack_error(code, reason, self->settings.instance, request_id, &size);
     stats_add(&self->stats->errors[code], 1);
-    s_send(self, peer, packed, size);
+    s_send(self, peer, peer->delimited, packed, size);
 }
 
 //  Sends the PushAck that was gathered, if any; its place in the list of owed ones stays.
@@ -228,7 +230,7 @@ static void s_answer(front_t *self, request_t *request)
         s_settle(self, peer);
         if (request->failed)
             stats_add(&self->stats->errors[request->code], 1);
-        s_send(self, peer, request->reply, request->reply_size);
+        s_send(self, peer, request->delimited, request->reply, request->reply_size);
         request->reply = NULL;
     }
 }

@@ -9,7 +9,9 @@
 #include <errno.h>
 #include <jansson.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -28,6 +30,7 @@ static const char *const s_levels[] = {
 };
 static const char *const s_formats[] = {"text", "json"};
 
+static _Atomic unsigned s_dropped; //  lines, since the last one that was written
 static size_t s_level = LOG_LEVEL_INFO;
 static size_t s_format = 0;
 
@@ -112,6 +115,27 @@ static size_t s_json(char line[PIPE_BUF], const char *time, const char *level, c
     return size < PIPE_BUF ? size : 0;
 }
 
+//  True if a line can be written without waiting for whoever reads standard error.
+static bool s_has_room(void)
+{
+    struct pollfd standard_error = {.fd = STDERR_FILENO, .events = POLLOUT};
+    return poll(&standard_error, 1, 0) == 1;
+}
+
+//  An actor must not wait for a reader of the log: a line that finds no room is dropped and counted.
+static void s_write_line(const char *line, size_t size)
+{
+    if (!s_has_room()) {
+        atomic_fetch_add(&s_dropped, 1);
+        return;
+    }
+    unsigned dropped = atomic_exchange(&s_dropped, 0);
+    while (write(STDERR_FILENO, line, size) == -1 && errno == EINTR)
+        ;
+    if (dropped)
+        log_warning("%u lines before this one were dropped: nobody read them", dropped);
+}
+
 __attribute__((format(printf, 2, 0))) static void s_log(size_t level, const char *format,
                                                         va_list arguments)
 {
@@ -125,8 +149,7 @@ __attribute__((format(printf, 2, 0))) static void s_log(size_t level, const char
     if (size == 0)
         size = s_text(line, time, s_levels[level], message);
     line[size++] = '\n';
-    while (write(STDERR_FILENO, line, size) == -1 && errno == EINTR)
-        ;
+    s_write_line(line, size);
     errno = saved;
 }
 

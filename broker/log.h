@@ -1,6 +1,7 @@
 /*  log.h - one line a message to standard error, as text or as JSON
 
-    A line is written with one write, so lines of different threads do not mix. Modules return what
+    A line is written with one write, so lines of different threads do not mix. Nobody waits for the
+    reader: a line that finds no room is dropped, and the next one says how many were. Modules return what
     went wrong; main and the actors log it. Any thread may log.                                   */
 
 #ifndef SEQPUSH_LOG_H

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define CHAINS_A_TURN 1 //  chains of requests taken before dispatches go out
+#define SPARSE_ROOM 4096 //  bytes of a frame that may be something else than its pushes
 #define SPARE_MAX 1024 //  dispatches kept for the next time
 #define ALARMS_A_SECOND 10
 #define DRAIN_LOOK 5000000 //  ns between looks at what a drain waits for
@@ -136,8 +137,8 @@ static void s_open(orderer_t *self, receiver_t *receiver)
     receiver->inflight = &stats_worker(self->settings.stats, receiver->worker)->inflight_messages;
     self->endpoints[receiver->worker]++;
     s_command(self, receiver, DISPATCH_OPEN);
-    log_info("endpoint %s opened for generation %" PRIu64 " by worker %u", receiver->address,
-             receiver->generation, receiver->worker);
+    log_debug("endpoint %s opened for generation %" PRIu64 " by worker %u", receiver->address,
+              receiver->generation, receiver->worker);
 }
 
 static void s_close(orderer_t *self, receiver_t *receiver)
@@ -227,9 +228,20 @@ static void s_refuse_all(request_t *request)
     }
 }
 
+//  A kept push holds its whole frame. One that is mostly something else, as a peer may make it, would
+//  keep more memory than the bounds count.
+static bool s_is_sparse(const request_t *request)
+{
+    size_t used = 0;
+    for (uint32_t i = 0; i < request->count; i++)
+        if (request->pushes[i].outcome == OUTCOME_ACCEPTED)
+            used += request->pushes[i].size;
+    return frame_size(request->frame) > 2 * used + SPARSE_ROOM;
+}
+
 static void s_decide_all(orderer_t *self, request_t *request, int64_t now)
 {
-    core_begin_batch(self->core);
+    core_begin_batch(self->core, s_is_sparse(request));
     for (uint32_t i = 0; i < request->count; i++) {
         //  All of this is random memory, and each step needs what the one before it has fetched.
         if (i + 12 < request->count)
@@ -385,6 +397,8 @@ static receiver_t *s_session(orderer_t *self, request_t *request, ProtobufCBinar
         s_error(self, request, ERROR_STALE_GENERATION, "the receiver has another generation");
         return NULL;
     }
+    //  It may have connected anew; what is unasked goes to where it was last heard.
+    receiver->peer = request->peer;
     return receiver;
 }
 
@@ -632,7 +646,7 @@ void orderer_take_back(orderer_t *self, pipe_item_t *dispatches)
         dispatch_t *dispatch = (dispatch_t *)dispatches;
         dispatches = dispatches->next;
         if (dispatch->kind == DISPATCH_CLOSE && dispatch->endpoint)
-            orderer_take_back(self, endpoint_close(dispatch->endpoint));
+            orderer_take_back(self, endpoint_close(dispatch->endpoint, 0));
         s_returned(self, dispatch, 0);
     }
 }
@@ -642,7 +656,10 @@ static void s_close_endpoints(orderer_t *self)
 {
     receiver_t *receiver;
     while ((receiver = core_any_endpoint(self->core))) {
-        orderer_take_back(self, endpoint_close(receiver->endpoint));
+        //  What ZeroMQ has for a route was promised to nobody else; after a clean drain it gets the time.
+        bool route = receiver->kind == RECEIVER_ROUTE;
+        int linger = route && self->drained ? (int)self->settings.linger : 0;
+        orderer_take_back(self, endpoint_close(receiver->endpoint, linger));
         endpoint_destroy(&receiver->endpoint);
     }
 }

@@ -19,6 +19,7 @@ typedef struct {
     uint32_t batch_max; //  entries a dispatch
     uint32_t batch_bytes; //  bytes a dispatch, about
     uint32_t send_hwm; //  frames a PUSH socket
+    uint32_t linger; //  ms that routes have at the end for what ZeroMQ has taken
     const char *const *allow_endpoint; //  patterns
     size_t allow_count;
     pipe_t *front; //  borrowed; the orderer's end

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #define CAPACITY_MIN 8
+#define CAPACITY_KEPT 64 //  of a ring that is empty
 
 void retained_fini(retained_t *self)
 {
@@ -51,5 +52,8 @@ retained_entry_t retained_pop(retained_t *self)
         self->handed--;
     if (entry.kind != RETAINED_PUSH)
         self->notices--;
+    //  What a client once kept while its receiver was away is no reason to have the room for ever.
+    if (self->count == 0 && self->capacity > CAPACITY_KEPT)
+        retained_fini(self);
     return entry;
 }

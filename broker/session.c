@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define CLOSING_MAX 1024 //  endpoints that are being closed; beyond, an Attach is OVERLOADED
+
 //  ---- finding receivers -------------------------------------------------------------------------
 
 //  uthash with the keyed hash: ids and addresses are named by peers.
@@ -150,6 +152,7 @@ static void s_close(core_t *self, receiver_t *receiver)
     core_effect_t *effect = core_tell(self, EFFECT_CLOSE);
     effect->receiver = receiver;
     receiver->out++;
+    self->closing++;
     stats_add(&self->stats->receivers, (uint64_t)-1);
 }
 
@@ -254,6 +257,9 @@ receiver_t *core_attach(core_t *self, const core_attach_t *attach, int64_t now, 
     if (holder && holder->kind == RECEIVER_ROUTE)
         return NULL;
     *code = ERROR_OVERLOADED;
+    //  Sockets go slower than Attaches come.
+    if (self->closing >= CLOSING_MAX)
+        return NULL;
     if (!receiver && !(receiver = s_new_receiver(self, attach)))
         return NULL;
     if (holder && holder != receiver) {
@@ -376,7 +382,9 @@ bool core_attach_prefix(core_t *self, receiver_t *receiver, const void *prefix, 
                         int64_t now)
 {
     (void)now;
-    if (!s_find_prefix(receiver, prefix, size) && !s_add_prefix(self, receiver, prefix, size))
+    if (s_find_prefix(receiver, prefix, size))
+        return true;
+    if (!s_add_prefix(self, receiver, prefix, size))
         return false;
     for (receiver_t *at = self->by_id; at; at = at->by_id.next) {
         receiver_prefix_t *same = at != receiver ? s_find_prefix(at, prefix, size) : NULL;
@@ -384,7 +392,8 @@ bool core_attach_prefix(core_t *self, receiver_t *receiver, const void *prefix, 
             s_drop_prefix(self, at, same);
     }
     for (client_t *client = self->oldest; client; client = client->newer)
-        if (!client->attached_by_name)
+        if (!client->attached_by_name && size <= client->id_size &&
+            (size == 0 || memcmp(client->id, prefix, size) == 0))
             s_take_over(self, client, session_resolve(self, client));
     return true;
 }

@@ -12,14 +12,31 @@ void window_fini(window_t *self)
     *self = (window_t){0};
 }
 
+void window_trim(window_t *self)
+{
+    if (self->held + self->marks == 0 && self->capacity > WINDOW_SMALL)
+        window_fini(self);
+}
+
+static uint32_t s_capacity_for(const window_t *self, uint64_t span)
+{
+    uint32_t capacity = self->capacity ? self->capacity : CAPACITY_MIN;
+    while (capacity < span)
+        capacity *= 2;
+    return capacity;
+}
+
+uint32_t window_bytes_for(const window_t *self, uint64_t span)
+{
+    return window_bytes(s_capacity_for(self, span));
+}
+
 //  Makes the ring reach `span` seqs; a place's index depends on the capacity, so all move.
 static bool s_reach(window_t *self, uint64_t next, uint64_t span)
 {
     if (span <= self->capacity)
         return true;
-    uint32_t capacity = self->capacity ? self->capacity : CAPACITY_MIN;
-    while (capacity < span)
-        capacity *= 2;
+    uint32_t capacity = s_capacity_for(self, span);
     window_place_t *places = calloc(capacity, sizeof *places);
     if (!places)
         return false;

@@ -21,6 +21,9 @@ typedef struct {
 
 #define WINDOW_GIVEN_UP UINT32_MAX
 
+//  Places of a ring that is small: it is not counted as kept, and stays when it is empty.
+#define WINDOW_SMALL 64
+
 typedef struct {
     window_place_t *places;
     uint32_t capacity; //  a power of two, or 0
@@ -30,6 +33,17 @@ typedef struct {
 
 //  Frees the places; the pushes in them must be gone.
 void window_fini(window_t *self);
+
+//  Gives back a ring that is large and empty: one push far ahead is all that it takes to make one.
+void window_trim(window_t *self);
+
+//  Bytes of a ring with so many places, as they are counted; and of one that reaches `span` seqs.
+static inline uint32_t window_bytes(uint32_t capacity)
+{
+    return capacity > WINDOW_SMALL ? capacity * (uint32_t)sizeof(window_place_t) : 0;
+}
+
+uint32_t window_bytes_for(const window_t *self, uint64_t span);
 
 //  The place of `seq`, or NULL if the ring does not reach that far. `next` <= `seq`.
 static inline window_place_t *window_at(const window_t *self, uint64_t next, uint64_t seq)

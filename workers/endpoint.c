@@ -8,17 +8,26 @@
 #include <stdlib.h>
 #include <string.h>
 
+//  PUSH sockets have the second I/O thread, so that peers which make the broker connect and close do not
+//  hold up the front's, which is the first.
+#define ENDPOINT_IO_THREAD 2
+
+#define PATIENCE_MIN 1000000 //  ns until an endpoint that would block is tried again, doubled
+#define PATIENCE_MAX 64000000 //  up to this while it takes nothing
+
 struct endpoint {
     char *address;
     uint64_t generation;
     int send_hwm;
-    zsock_t *socket; //  NULL: closed, or could not be made
+    void *socket; //  NULL: closed, or could not be made
     dispatch_t *first;
     dispatch_t *last;
     uint64_t backlog; //  entries that wait
     zmq_msg_t message; //  a Delivery that would have blocked
     uint32_t message_size; //  its bytes
     uint32_t message_count; //  its entries; 0: there is none
+    int64_t patience; //  ns between tries, while it would block; 0: it did not
+    int64_t retry_at;
     endpoint_t *next;
 };
 
@@ -46,32 +55,53 @@ void endpoint_destroy(endpoint_t **self_p)
     *self_p = NULL;
 }
 
+static void s_set(void *socket, int option, int value)
+{
+    zmq_setsockopt(socket, option, &value, sizeof value);
+}
+
+static void *s_new_socket(const endpoint_t *self)
+{
+    //  Not zsock_new: it aborts the process where no descriptor is left.
+    void *socket = zmq_socket(zsys_init(), ZMQ_PUSH);
+    if (!socket)
+        return NULL;
+    uint64_t affinity = ENDPOINT_IO_THREAD;
+    zmq_setsockopt(socket, ZMQ_AFFINITY, &affinity, sizeof affinity);
+    //  ZMQ_IMMEDIATE stays off: it would destroy what is queued when the receiver goes away.
+    s_set(socket, ZMQ_LINGER, 0);
+    s_set(socket, ZMQ_SNDHWM, self->send_hwm);
+    s_set(socket, ZMQ_TCP_KEEPALIVE, 1);
+    s_set(socket, ZMQ_IPV6, strchr(self->address, '[') != NULL);
+    s_set(socket, ZMQ_RECONNECT_IVL, 100);
+    s_set(socket, ZMQ_RECONNECT_IVL_MAX, 2000);
+    return socket;
+}
+
 int endpoint_open(endpoint_t *self)
 {
     assert(!self->socket);
-    self->socket = zsock_new(ZMQ_PUSH);
+    self->socket = s_new_socket(self);
     if (!self->socket)
-        return errno ? -errno : -EMFILE;
-    //  ZMQ_IMMEDIATE stays off: it would destroy what is queued when the receiver goes away.
-    zsock_set_linger(self->socket, 0);
-    zsock_set_sndhwm(self->socket, self->send_hwm);
-    zsock_set_tcp_keepalive(self->socket, 1);
-    zsock_set_ipv6(self->socket, strchr(self->address, '[') != NULL);
-    zsock_set_reconnect_ivl(self->socket, 100);
-    zsock_set_reconnect_ivl_max(self->socket, 2000);
-    if (zsock_connect(self->socket, "%s", self->address) == 0)
+        return -errno;
+    if (zmq_connect(self->socket, self->address) == 0)
         return 0;
-    int error = errno ? -errno : -EINVAL;
-    zsock_destroy(&self->socket);
+    int error = -errno;
+    zmq_close(self->socket);
+    self->socket = NULL;
     return error;
 }
 
-pipe_item_t *endpoint_close(endpoint_t *self)
+pipe_item_t *endpoint_close(endpoint_t *self, int linger)
 {
     if (self->message_count)
         zmq_msg_close(&self->message);
     self->message_count = 0;
-    zsock_destroy(&self->socket);
+    if (self->socket) {
+        s_set(self->socket, ZMQ_LINGER, linger);
+        zmq_close(self->socket);
+    }
+    self->socket = NULL;
     pipe_item_t *waiting = self->first ? &self->first->item : NULL;
     self->first = self->last = NULL;
     self->backlog = 0;
@@ -162,11 +192,12 @@ endpoint_result_t endpoint_send(endpoint_t *self, uint32_t batch_max, uint32_t b
     if (!self->message_count && !s_gather(self, batch_max, batch_bytes))
         return ENDPOINT_FAILED;
     int64_t start = pipe_clock();
-    int rc = zmq_msg_send(&self->message, zsock_resolve(self->socket), ZMQ_DONTWAIT);
+    int rc = zmq_msg_send(&self->message, self->socket, ZMQ_DONTWAIT);
     if (rc < 0)
         return errno == EAGAIN ? ENDPOINT_WOULD_BLOCK : ENDPOINT_FAILED;
     *send = (endpoint_send_t){self->message_count, self->message_size, pipe_clock() - start};
     s_advance(self);
+    self->patience = 0;
     return ENDPOINT_SENT;
 }
 
@@ -180,6 +211,20 @@ dispatch_t *endpoint_done(endpoint_t *self)
         self->last = NULL;
     first->sent = true;
     return first;
+}
+
+int64_t endpoint_put_off(endpoint_t *self, int64_t now)
+{
+    self->patience = self->patience ? self->patience * 2 : PATIENCE_MIN;
+    if (self->patience > PATIENCE_MAX)
+        self->patience = PATIENCE_MAX;
+    self->retry_at = now + self->patience;
+    return self->retry_at;
+}
+
+int64_t endpoint_retry_at(const endpoint_t *self)
+{
+    return self->retry_at;
 }
 
 const char *endpoint_address(const endpoint_t *self)

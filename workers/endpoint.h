@@ -35,8 +35,9 @@ void endpoint_destroy(endpoint_t **self_p);
 //  Makes the PUSH socket and connects it. Returns 0 or a negative errno; endpoint_send tries again.
 int endpoint_open(endpoint_t *self);
 
-//  Closes the socket at once (LINGER 0) and gives back the chain of what waits, unsent.
-pipe_item_t *endpoint_close(endpoint_t *self);
+//  Closes the socket; what ZeroMQ has taken is given up after `linger` ms. Gives back the chain of what
+//  waits here, unsent.
+pipe_item_t *endpoint_close(endpoint_t *self, int linger);
 
 //  Adds a dispatch to what waits. It is the endpoint's until endpoint_done or endpoint_close gives
 //  it back.
@@ -52,6 +53,10 @@ endpoint_result_t endpoint_send(endpoint_t *self, uint32_t batch_max, uint32_t b
 
 //  Takes the oldest dispatch if all of it was sent, marked as sent; else NULL.
 dispatch_t *endpoint_done(endpoint_t *self);
+
+//  The endpoint would block: says when to try again, later each time. And when that was.
+int64_t endpoint_put_off(endpoint_t *self, int64_t now);
+int64_t endpoint_retry_at(const endpoint_t *self);
 
 const char *endpoint_address(const endpoint_t *self);
 

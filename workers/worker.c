@@ -5,9 +5,8 @@
 #include "log.h"
 #include <stdlib.h>
 
+#define COMPLAIN_EVERY 1000000000 //  ns between complaints in the log, which peers can provoke
 #define SENDS_A_TURN 64 //  Deliveries before the pipe is looked at again
-#define RETRY_AFTER 1000000 //  ns until endpoints that would block are tried again, at first,
-#define RETRY_AFTER_MAX 8000000 //  and at most, while none of them moves
 
 typedef struct {
     endpoint_t *first;
@@ -19,8 +18,8 @@ struct worker {
     worker_stats_t *stats;
     list_t waiting; //  endpoints that have something to send
     list_t blocked; //  those that would have blocked
-    int64_t retry_at;
-    int64_t retry_after;
+    int64_t retry_at; //  when the first of the blocked ones is to be tried again
+    int64_t complained_at; //  when an endpoint that cannot be opened was last logged
     bool terminated;
 };
 
@@ -31,7 +30,7 @@ worker_t *worker_new(const worker_settings_t *settings)
         return NULL;
     self->settings = *settings;
     self->stats = settings->stats;
-    self->retry_after = RETRY_AFTER;
+    self->retry_at = INT64_MAX;
     return self;
 }
 
@@ -88,9 +87,11 @@ static void s_give_back(worker_t *self, dispatch_t *dispatch)
 static void s_open(worker_t *self, dispatch_t *dispatch)
 {
     int rc = endpoint_open(dispatch->endpoint);
-    if (rc < 0)
+    if (rc < 0 && pipe_clock() - self->complained_at > COMPLAIN_EVERY) {
+        self->complained_at = pipe_clock();
         log_error("worker %u cannot open %s: %s", self->settings.number,
                   endpoint_address(dispatch->endpoint), zmq_strerror(-rc));
+    }
     stats_add(&self->stats->endpoints, 1);
     s_give_back(self, dispatch);
 }
@@ -104,7 +105,7 @@ static void s_close(worker_t *self, dispatch_t *dispatch)
     stats_add(&self->stats->backlog_messages, -backlog);
     stats_add(&self->stats->discarded, backlog);
     stats_add(&self->stats->endpoints, (uint64_t)-1);
-    pipe_item_t *unsent = endpoint_close(endpoint);
+    pipe_item_t *unsent = endpoint_close(endpoint, 0);
     while (unsent) {
         pipe_item_t *next = unsent->next;
         s_give_back(self, (dispatch_t *)unsent);
@@ -149,8 +150,9 @@ static bool s_take(worker_t *self)
 
 static void s_set_aside(worker_t *self, endpoint_t *endpoint)
 {
-    if (!self->blocked.first)
-        self->retry_at = pipe_clock() + self->retry_after;
+    int64_t retry_at = endpoint_put_off(endpoint, pipe_clock());
+    if (retry_at < self->retry_at)
+        self->retry_at = retry_at;
     s_append(&self->blocked, endpoint);
     stats_add(&self->stats->endpoints_blocked, 1);
 }
@@ -171,7 +173,6 @@ static void s_serve(worker_t *self, endpoint_t *endpoint)
         endpoint_send(endpoint, self->settings.batch_max, self->settings.batch_bytes, &send);
     if (result == ENDPOINT_SENT) {
         s_count_send(self, &send);
-        self->retry_after = RETRY_AFTER;
         dispatch_t *done;
         while ((done = endpoint_done(endpoint)))
             s_give_back(self, done);
@@ -183,22 +184,33 @@ static void s_serve(worker_t *self, endpoint_t *endpoint)
     s_set_aside(self, endpoint);
 }
 
+//  Moves the blocked endpoints whose time has come to those that wait for their turn.
 static void s_retry_blocked(worker_t *self)
 {
-    if (!self->blocked.first || pipe_clock() < self->retry_at)
+    int64_t now = pipe_clock();
+    if (now < self->retry_at)
         return;
-    if (self->retry_after < RETRY_AFTER_MAX)
-        self->retry_after *= 2;
     list_t blocked = self->blocked;
     self->blocked = (list_t){0};
-    stats_set(&self->stats->endpoints_blocked, 0);
-    while (blocked.first)
-        s_append(&self->waiting, s_shift(&blocked));
+    self->retry_at = INT64_MAX;
+    while (blocked.first) {
+        endpoint_t *endpoint = s_shift(&blocked);
+        int64_t retry_at = endpoint_retry_at(endpoint);
+        if (retry_at <= now) {
+            s_append(&self->waiting, endpoint);
+            stats_add(&self->stats->endpoints_blocked, (uint64_t)-1);
+        } else {
+            s_append(&self->blocked, endpoint);
+            if (retry_at < self->retry_at)
+                self->retry_at = retry_at;
+        }
+    }
 }
 
 static bool s_send_some(worker_t *self)
 {
-    s_retry_blocked(self);
+    if (self->blocked.first)
+        s_retry_blocked(self);
     for (int i = 0; i < SENDS_A_TURN && self->waiting.first; i++)
         s_serve(self, s_shift(&self->waiting));
     return self->waiting.first != NULL;

@@ -17,8 +17,9 @@ static void s_say_how_to_replay(void)
 void check_failed(const char *file, int line, const char *format, ...)
 {
     fflush(stdout);
-    fprintf(stderr, "seed %" PRIu64 " failed at step %" PRIu32 ", %" PRId64 " ns (%s:%d): ",
-            check_at.seed, check_at.step, check_at.now, file, line);
+    fprintf(stderr,
+            "seed %" PRIu64 " failed at step %" PRIu32 ", %" PRId64 " ns (%s:%d): ", check_at.seed,
+            check_at.step, check_at.now, file, line);
     va_list arguments;
     va_start(arguments, format);
     vfprintf(stderr, format, arguments);

@@ -26,17 +26,17 @@ __attribute__((format(printf, 1, 2))) void check_trace(const char *format, ...);
 //  Says the seed too where the code under test, or a sanitizer, aborts.
 void check_catch_abort(void);
 
-#define check(condition, ...)                                                                      \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            check_failed(__FILE__, __LINE__, __VA_ARGS__);                                         \
+#define check(condition, ...) \
+    do { \
+        if (!(condition)) \
+            check_failed(__FILE__, __LINE__, __VA_ARGS__); \
     } while (0)
 
 //  Arguments are not evaluated unless the run is verbose.
-#define trace(...)                                                                                 \
-    do {                                                                                           \
-        if (check_at.verbose)                                                                      \
-            check_trace(__VA_ARGS__);                                                              \
+#define trace(...) \
+    do { \
+        if (check_at.verbose) \
+            check_trace(__VA_ARGS__); \
     } while (0)
 
 #endif

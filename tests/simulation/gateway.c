@@ -29,7 +29,9 @@ void gateway_restart(world_t *self)
     gateway_t *gateway = &self->gateways[dice_roll(&self->dice, MODEL_SLOTS)];
     uint32_t kind = dice_roll(&self->dice, 4);
     trace("receiver %u starts again: %s", gateway->slot,
-          kind == 0 ? "empty" : kind == 1 ? "from its older copy" : "with its memory");
+          kind == 0   ? "empty"
+          : kind == 1 ? "from its older copy"
+                      : "with its memory");
     if (kind == 0)
         memset(gateway->memory, 0, sizeof gateway->memory);
     else if (kind == 1)
@@ -225,6 +227,8 @@ static void s_take_unacked(memory_t *memory, const model_seen_t *seen)
     memory->invented = true;
 }
 
+//  A marker of an older epoch is from before the client went to another receiver and came back: the
+//  broker's instance is one and the same here, so epochs can be compared.
 static void s_read_marker(memory_t *memory, position_t position)
 {
     if (!memory->known || position_compare(position, memory->last) > 0)
@@ -283,13 +287,12 @@ static void s_queue_ack(world_t *self, gateway_t *gateway, uint32_t client, posi
 {
     if (gateway->ack_count == WORLD_QUEUE)
         return;
-    gateway->acks[gateway->ack_count++] =
-        (ack_t){.generation = gateway->generation,
-                .client = client,
-                .life = self->model.clients[client].life,
-                .position = position,
-                .missing = missing,
-                .invented = gateway->memory[client].invented};
+    gateway->acks[gateway->ack_count++] = (ack_t){.generation = gateway->generation,
+                                                  .client = client,
+                                                  .life = self->model.clients[client].life,
+                                                  .position = position,
+                                                  .missing = missing,
+                                                  .invented = gateway->memory[client].invented};
 }
 
 //  Some earlier position, which covers a part of what was received.
@@ -330,8 +333,8 @@ static void s_acknowledge_wrongly(world_t *self, gateway_t *gateway)
         position.seq += 1 + dice_roll(&self->dice, 5);
         position.epoch += dice_chance(&self->dice, 10);
     }
-    ack_t ack = {gateway->generation, client, at->life, position, dice_chance(&self->dice, 30),
-                 false};
+    ack_t ack = {gateway->generation,          client, at->life, position,
+                 dice_chance(&self->dice, 30), false};
     receiver_t *receiver = s_session(self, gateway, ack.generation);
     if (!receiver)
         return;

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #define COST 64 //  a kept push counts as its size and this, a notice as this alone
+#define PLACE 24 //  bytes of a place for a held push, where there are more than
+#define PLACES_FREE 64 //  these
 #define GAPS_KNOWN 16 //  gaps of a client that are remembered
 
 static int64_t s_ms(int64_t now)
@@ -51,9 +53,23 @@ uint32_t model_kept(const model_client_t *client)
     return client->held.count + client->log.count - client->acked;
 }
 
+static uint64_t s_places_bytes(uint32_t places)
+{
+    return places > PLACES_FREE ? places * PLACE : 0;
+}
+
+//  Places are doubled until they reach as far as is asked, and stay until nothing is held.
+static uint32_t s_places_for(const model_client_t *client, uint64_t span)
+{
+    uint32_t places = client->places ? client->places : 8;
+    while (places < span)
+        places *= 2;
+    return places;
+}
+
 uint64_t model_kept_bytes(const model_client_t *client)
 {
-    uint64_t bytes = (uint64_t)model_kept(client) * COST;
+    uint64_t bytes = (uint64_t)model_kept(client) * COST + s_places_bytes(client->places);
     for (uint32_t i = 0; i < client->held.count; i++)
         bytes += client->held.items[i].size;
     for (uint32_t i = client->acked; i < client->log.count; i++)
@@ -97,8 +113,7 @@ static uint32_t s_count(const model_t *self)
 //  Nothing of it is kept, and nobody who is there has asked for it by name.
 static bool s_may_go(const model_t *self, const model_client_t *client)
 {
-    bool pinned =
-        client->by_name && self->receivers[client->receiver].state == MODEL_ATTACHED;
+    bool pinned = client->by_name && self->receivers[client->receiver].state == MODEL_ATTACHED;
     return client->exists && model_kept(client) == 0 && client->out == 0 && !pinned;
 }
 
@@ -108,6 +123,7 @@ static void s_forget(model_t *self, model_client_t *client)
     client->exists = false;
     client->life++;
     client->marks.count = client->gaps.count = client->log.count = 0;
+    client->places = 0;
     client->acked = client->sent = client->handed = 0;
     self->counts.evicted++;
 }
@@ -253,6 +269,15 @@ static void s_release(model_t *self, model_client_t *client, model_held_t *held)
     self->counts.released++;
 }
 
+static void s_give_back_places(model_client_t *client)
+{
+    bool any = client->held.count > 0;
+    for (uint32_t i = 0; i < client->marks.count; i++)
+        any |= client->marks.items[i] >= client->next_seq;
+    if (!any && client->places > PLACES_FREE)
+        client->places = 0;
+}
+
 //  Releases and announces what now follows; `next` is next_seq before all that has happened.
 static void s_settle(model_t *self, model_client_t *client, uint64_t next, int64_t now)
 {
@@ -269,6 +294,7 @@ static void s_settle(model_t *self, model_client_t *client, uint64_t next, int64
             break;
         }
     }
+    s_give_back_places(client);
     if (client->held.count == 0) {
         client->hole_since = 0;
     } else if (!client->hole_since || client->next_seq != next) {
@@ -294,6 +320,9 @@ static outcome_t s_judge_room(const model_t *self, const model_client_t *client,
                               uint32_t size)
 {
     const core_settings_t *settings = self->settings;
+    if (seq != client->next_seq)
+        size += (uint32_t)(s_places_bytes(s_places_for(client, seq - client->next_seq + 1)) -
+                           s_places_bytes(client->places));
     uint64_t all = model_all_bytes(self) + size + COST;
     if (seq == client->next_seq && client->held.count)
         return all <= settings->memory_max ? OUTCOME_ACCEPTED : OUTCOME_OVERLOADED;
@@ -367,6 +396,8 @@ static void s_accept(model_t *self, model_client_t *client, const model_push_t *
     model_entry_t entry = {.kind = MODEL_PUSH, .after = {client->epoch, seq}};
     model_held_t held = {seq, push->number, model_size(client, &entry, push->payload_size)};
     MODEL_APPEND(&client->held, held);
+    if (seq != next)
+        client->places = s_places_for(client, seq - next + 1);
     client->by_publishers = push->seq != 0;
     client->by_broker = push->seq == 0;
     client->retry_after = 0;
@@ -400,10 +431,11 @@ static position_t s_released(const model_client_t *client)
 }
 
 //  Notices are kept like pushes, and bounded: as many again as pushes.
-static bool s_has_room_for_notices(const model_t *self, const model_client_t *client)
+static bool s_has_room_for_notices(const model_t *self, const model_client_t *client, uint64_t span)
 {
+    uint64_t places = s_places_bytes(s_places_for(client, span)) - s_places_bytes(client->places);
     return model_kept(client) < 2 * self->settings->backlog &&
-           model_all_bytes(self) + 2 * COST <= self->settings->memory_max;
+           model_all_bytes(self) + 2 * COST + places <= self->settings->memory_max;
 }
 
 position_t model_skip(model_t *self, uint32_t index, uint64_t epoch, uint64_t from, uint64_t to,
@@ -413,13 +445,17 @@ position_t model_skip(model_t *self, uint32_t index, uint64_t epoch, uint64_t fr
     if (!model_make_client(self, index, now))
         return (position_t){0, self->settings->first_seq - 1};
     client->active = s_ms(now);
-    if (epoch != client->epoch || !s_has_room_for_notices(self, client))
+    uint64_t next = client->next_seq, last = next + self->settings->window - 1;
+    if (epoch != client->epoch || to < next || from > last || from > to ||
+        !s_has_room_for_notices(self, client, (to < last ? to : last) - next + 1))
         return s_released(client);
-    uint64_t next = client->next_seq;
     bool was_open = client->hole_since != 0;
-    for (uint64_t seq = next; seq < next + self->settings->window; seq++)
-        if (seq >= from && seq <= to && !s_held(client, seq) && !s_is_marked(client, seq))
-            MODEL_APPEND(&client->marks, seq);
+    for (uint64_t seq = next; seq <= last; seq++) {
+        if (seq < from || seq > to || s_held(client, seq) || s_is_marked(client, seq))
+            continue;
+        MODEL_APPEND(&client->marks, seq);
+        client->places = s_places_for(client, seq - next + 1);
+    }
     s_settle(self, client, next, now);
     self->counts.skipped += was_open && client->next_seq != next;
     return s_released(client);
@@ -432,7 +468,7 @@ position_t model_reset(model_t *self, uint32_t index, uint64_t epoch, uint64_t n
     if (!model_make_client(self, index, now))
         return (position_t){0, self->settings->first_seq - 1};
     client->active = s_ms(now);
-    if (epoch <= client->epoch || !s_has_room_for_notices(self, client))
+    if (epoch <= client->epoch || !s_has_room_for_notices(self, client, 0))
         return s_released(client);
     uint64_t last = 0;
     for (uint32_t i = 0; i < client->held.count; i++)
@@ -443,6 +479,7 @@ position_t model_reset(model_t *self, uint32_t index, uint64_t epoch, uint64_t n
     self->counts.given_up += client->held.count;
     self->counts.reset += last != 0;
     client->held.count = client->marks.count = 0;
+    s_give_back_places(client);
     s_start_over(client, epoch, next_seq ? next_seq : self->settings->first_seq);
     model_entry_t marker = {.kind = MODEL_MARKER, .after = s_released(client)};
     marker.size = model_size(client, &marker, 0);
@@ -457,6 +494,7 @@ void model_jump(model_t *self, model_client_t *client, position_t position, int6
     client->acked_at = position;
     if (position.epoch != client->epoch) {
         client->held.count = client->marks.count = 0;
+        s_give_back_places(client);
         s_start_over(client, position.epoch, position.seq + 1);
         return;
     }

@@ -49,21 +49,20 @@ typedef struct {
     uint64_t from, to;
 } model_range_t;
 
-#define MODEL_LIST(type)                                                                           \
-    struct {                                                                                       \
-        type *items;                                                                               \
-        uint32_t count, capacity;                                                                  \
+#define MODEL_LIST(type) \
+    struct { \
+        type *items; \
+        uint32_t count, capacity; \
     }
 
-#define MODEL_APPEND(list, item)                                                                   \
-    do {                                                                                           \
-        if ((list)->count == (list)->capacity) {                                                   \
-            (list)->capacity = (list)->capacity * 2 + 16;                                          \
-            (list)->items =                                                                        \
-                realloc((list)->items, (list)->capacity * sizeof *(list)->items);                  \
-            check((list)->items, "no memory for the model");                                       \
-        }                                                                                          \
-        (list)->items[(list)->count++] = (item);                                                   \
+#define MODEL_APPEND(list, item) \
+    do { \
+        if ((list)->count == (list)->capacity) { \
+            (list)->capacity = (list)->capacity * 2 + 16; \
+            (list)->items = realloc((list)->items, (list)->capacity * sizeof *(list)->items); \
+            check((list)->items, "no memory for the model"); \
+        } \
+        (list)->items[(list)->count++] = (item); \
     } while (0)
 
 typedef struct {
@@ -76,6 +75,7 @@ typedef struct {
     MODEL_LIST(uint64_t) marks; //  seqs that a Skip gave up, ahead of next_seq
     MODEL_LIST(model_range_t) gaps; //  all that were given up in this epoch
     MODEL_LIST(model_entry_t) log; //  all that was ever released
+    uint32_t places; //  that it has for what is held
     uint32_t acked; //  entries of the log that are done with
     uint32_t sent; //  entries that are handed over, since the last time it went back
     uint32_t handed; //  entries that were handed over in this generation
@@ -235,8 +235,7 @@ void model_reported(model_t *self, uint32_t receiver, uint32_t client, uint32_t 
 void model_take(model_t *self, uint32_t client, const model_seen_t *seen);
 void model_claim(model_t *self, uint32_t client, position_t position);
 
-void model_ack(model_t *self, uint32_t receiver, uint32_t client, position_t position,
-               int64_t now);
+void model_ack(model_t *self, uint32_t receiver, uint32_t client, position_t position, int64_t now);
 void model_missing(model_t *self, uint32_t receiver, uint32_t client, position_t position,
                    int64_t now);
 

@@ -59,7 +59,9 @@ void model_hand(model_t *self, uint32_t receiver, uint32_t index, const model_se
     check(client->exists && client->receiver == receiver, "client %u is not of receiver %u", index,
           receiver);
     check(s_can_send(self, client), "client %u has nothing to send", index);
-    if (client->marker_due && in_session) {
+    const model_entry_t *entry = &client->log.items[client->acked + client->sent];
+    //  An epoch begins with a marker anyway.
+    if (client->marker_due && in_session && entry->kind != MODEL_MARKER) {
         check(seen && seen->marker && seen->epoch == client->acked_at.epoch &&
                   seen->seq == client->acked_at.seq,
               "client %u begins with a marker after its last ack", index);
@@ -67,7 +69,7 @@ void model_hand(model_t *self, uint32_t receiver, uint32_t index, const model_se
         return;
     }
     client->marker_due = false;
-    const model_entry_t *entry = &client->log.items[client->acked + client->sent++];
+    client->sent++;
     if (client->handed < client->sent)
         client->handed = client->sent;
     if (seen)
@@ -165,7 +167,8 @@ void model_overdue(model_t *self, uint32_t index, bool stalled, int64_t now)
     model_client_t *client = &self->clients[index];
     check(!self->receivers[client->receiver].ack_none &&
               (stalled || now - client->waits_since >= self->settings->ack_timeout),
-          "client %u goes back too early, after %lld of %lld ns", index, (long long)(now - client->waits_since), (long long)self->settings->ack_timeout);
+          "client %u goes back too early, after %lld of %lld ns", index,
+          (long long)(now - client->waits_since), (long long)self->settings->ack_timeout);
     model_go_back(client);
     self->counts.overdue++;
 }
@@ -183,8 +186,8 @@ static bool s_ack(model_t *self, model_client_t *client, position_t position, in
         return true;
     uint32_t covered = s_covered(client, position, client->handed);
     bool at_end = covered == client->handed;
-    position_t end = covered ? client->log.items[client->acked + covered - 1].after
-                             : client->acked_at;
+    position_t end =
+        covered ? client->log.items[client->acked + covered - 1].after : client->acked_at;
     if (at_end && position_compare(position, end) > 0) {
         self->counts.beyond++;
         return false;
@@ -366,8 +369,7 @@ void model_compare(const model_t *self, const core_t *core, const orderer_stats_
     s_check_bounds(self);
     uint64_t draining = 0;
     for (uint32_t i = 0; i < MODEL_CLIENTS; i++)
-        if (self->clients[i].exists &&
-            model_is_served(&self->receivers[self->clients[i].receiver]))
+        if (self->clients[i].exists && model_is_served(&self->receivers[self->clients[i].receiver]))
             draining += self->clients[i].log.count - self->clients[i].acked;
     s_equal("draining", core_draining(core), draining);
 }

@@ -55,8 +55,7 @@ static frame_t *s_frame(world_t *self, sent_t *sent, push_t *pushes, uint32_t co
     if (self->counts_frames) {
         if (self->frame_count == self->frame_capacity) {
             self->frame_capacity = self->frame_capacity * 2 + 64;
-            self->frames =
-                realloc(self->frames, self->frame_capacity * sizeof *self->frames);
+            self->frames = realloc(self->frames, self->frame_capacity * sizeof *self->frames);
         }
         frame_ref(frame);
         self->frames[self->frame_count++] = frame;
@@ -107,10 +106,12 @@ static void s_push(world_t *self, sent_t *sent, uint32_t count)
 {
     push_t pushes[BATCH_MAX];
     frame_t *frame = s_frame(self, sent, pushes, count);
-    core_begin_batch(self->core);
+    bool sparse = dice_chance(&self->dice, 30);
+    core_begin_batch(self->core, sparse);
     self->model.batch++;
     for (uint32_t i = 0; i < count; i++)
         s_decide(self, frame, &sent[i], &pushes[i]);
+    check(!sparse || frame->refs == 1 + (uint32_t)self->counts_frames, "a sparse frame is kept");
     frame_unref(frame);
 }
 
@@ -212,8 +213,7 @@ void publisher_skip(world_t *self)
     else if (dice_chance(&self->dice, 10))
         to = dice_chance(&self->dice, 50) ? INT64_MAX : from - (from > 0);
     position_t model = model_skip(&self->model, client, epoch, from, to, self->now);
-    position_t core =
-        core_skip(self->core, at->id, at->id_size, epoch, from, to, self->now);
+    position_t core = core_skip(self->core, at->id, at->id_size, epoch, from, to, self->now);
     trace("skip %u:%llu/%llu-%llu -> %llu", client, (unsigned long long)epoch,
           (unsigned long long)from, (unsigned long long)to, (unsigned long long)core.seq);
     s_same_position(core, model);
@@ -229,7 +229,6 @@ void publisher_reset(world_t *self)
     position_t model = model_reset(&self->model, client, epoch, next, self->now);
     position_t core = core_reset(self->core, at->id, at->id_size, epoch, next, self->now);
     trace("reset %u to %llu/%llu -> %llu/%llu", client, (unsigned long long)epoch,
-          (unsigned long long)next, (unsigned long long)core.epoch,
-          (unsigned long long)core.seq);
+          (unsigned long long)next, (unsigned long long)core.epoch, (unsigned long long)core.seq);
     s_same_position(core, model);
 }

@@ -65,9 +65,8 @@ static uint32_t s_sum(const dispatch_t *dispatch)
 
 static dispatch_t *s_new_dispatch(const world_t *self, receiver_t *receiver, dispatch_kind_t kind)
 {
-    dispatch_t *dispatch =
-        malloc(sizeof *dispatch + self->batch_max * sizeof dispatch->entries[0] + sizeof(note_t) +
-               self->batch_max * 2 * sizeof(uint32_t));
+    dispatch_t *dispatch = malloc(sizeof *dispatch + self->batch_max * sizeof dispatch->entries[0] +
+                                  sizeof(note_t) + self->batch_max * 2 * sizeof(uint32_t));
     check(dispatch, "no memory");
     *dispatch = (dispatch_t){.kind = kind, .receiver = receiver, .endpoint = receiver->endpoint};
     return dispatch;
@@ -128,8 +127,7 @@ static uint32_t s_check_entry(world_t *self, uint32_t receiver, const dispatch_e
 static void s_check_dispatch(world_t *self, uint32_t receiver, dispatch_t *dispatch)
 {
     uint32_t bytes = 0;
-    check(dispatch->count > 0 && dispatch->count <= self->batch_max, "%u entries",
-          dispatch->count);
+    check(dispatch->count > 0 && dispatch->count <= self->batch_max, "%u entries", dispatch->count);
     for (uint32_t i = 0; i < dispatch->count; i++) {
         check(bytes < self->batch_bytes, "the dispatch was full already");
         bytes += dispatch->entries[i].size;

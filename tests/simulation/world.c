@@ -26,7 +26,7 @@ static uint32_t s_pick(world_t *self, const uint32_t *of, uint32_t count)
 static void s_set_bounds(world_t *self)
 {
     core_settings_t *settings = &self->settings;
-    static const uint32_t windows[] = {1, 2, 3, 5, 8, 16, 33};
+    static const uint32_t windows[] = {1, 2, 3, 5, 8, 16, 33, 100, 150};
     uint32_t kept = self->max_payload + 160;
     settings->window = s_pick(self, windows, sizeof windows / sizeof *windows);
     settings->backlog = 2 * settings->window + dice_roll(&self->dice, 30);

@@ -60,7 +60,8 @@ uint64_t fixture_stat(const stats_t *stat)
 //  ---- pushes ------------------------------------------------------------------------------------
 
 //  The payload tells which push it is.
-static void s_payload(char *payload, uint32_t size, const char *client, uint64_t epoch, uint64_t seq)
+static void s_payload(char *payload, uint32_t size, const char *client, uint64_t epoch,
+                      uint64_t seq)
 {
     memset(payload, '.', size);
     int used = snprintf(payload, size, "%s %" PRIu64 " %" PRIu64, client, epoch, seq);
@@ -108,7 +109,7 @@ outcome_t fixture_push_in(fixture_t *self, const char *client, uint64_t epoch, u
     size = size < PUSH_MIN ? PUSH_MIN : size;
     frame_t *frame = s_frame(size + 128);
     s_encode(self, zmq_msg_data(&frame->message), &self->decided, client, epoch, seq, size);
-    core_begin_batch(self->core);
+    core_begin_batch(self->core, false);
     core_push(self->core, frame, &self->decided, self->now);
     frame_unref(frame);
     return (outcome_t)self->decided.outcome;
@@ -133,7 +134,7 @@ void fixture_batch(fixture_t *self, const char *client, uint32_t count, uint32_t
     uint8_t *to = zmq_msg_data(&frame->message);
     for (uint32_t i = 0; i < count; i++)
         to = s_encode(self, to, &pushes[i], client, 0, 0, size);
-    core_begin_batch(self->core);
+    core_begin_batch(self->core, false);
     for (uint32_t i = 0; i < count; i++) {
         pushes[i].outcome = (uint8_t)outcomes[i];
         if (outcomes[i] == OUTCOME_ACCEPTED)

@@ -20,7 +20,7 @@
 #include <cmocka.h>
 
 #define MS INT64_C(1000000)
-#define FIXTURE_HELD 256
+#define FIXTURE_HELD 4096
 
 typedef struct {
     core_settings_t settings;
@@ -87,7 +87,7 @@ uint64_t fixture_stat(const stats_t *stat);
 
 #define assert_delivered(fixture, text) assert_string_equal(fixture_deliver(fixture), text)
 #define assert_effects(fixture, text) assert_string_equal(fixture_effects(fixture), text)
-#define assert_outcome(outcome, expected)                                                          \
+#define assert_outcome(outcome, expected) \
     assert_string_equal(outcome_name(outcome), outcome_name(expected))
 
 #endif

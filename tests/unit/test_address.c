@@ -43,6 +43,12 @@ static void literal_addresses_have_one_spelling(void **state)
         {"ipc://relative", NULL},
         {"ipc://*", NULL},
         {"ipc:///run/../etc/x", NULL},
+        {"ipc:///run/./x", NULL},
+        {"ipc:///run//x", NULL},
+        {"ipc:///run/x/..", NULL},
+        {"ipc:///run/x/", NULL},
+        {"ipc:///", NULL},
+        {"ipc:///run/..x", "ipc:///run/..x"},
         {"ipc://@abstract", NULL},
         {"", NULL},
     };

@@ -77,10 +77,10 @@ static void s_compare_with_list(uint64_t spread)
         }
         assert_int_equal(table.count, count);
     }
-    for (unsigned i = 0; i < CLIENTS; i++) {
+    for (unsigned i = 0; i < CLIENTS; i++)
         assert_ptr_equal(s_find(&table, i, UINT64_MAX - i % spread), list[i]);
+    for (unsigned i = 0; i < CLIENTS; i++)
         client_destroy(&list[i]);
-    }
     client_table_fini(&table);
 }
 

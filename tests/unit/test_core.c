@@ -351,6 +351,28 @@ static void the_reserve_ends(void **state)
     assert_outcome(fixture_push_in(f, "second", 0, 1, 100), OUTCOME_ACCEPTED);
 }
 
+//  One small push far ahead of a hole takes a large ring of places.
+static void places_for_pushes_far_ahead_count(void **state)
+{
+    fixture_t *f = *state;
+    f->settings.memory_max = 100000;
+    fixture_start(f);
+    assert_outcome(fixture_push(f, "a", 900), OUTCOME_ACCEPTED);
+    assert_outcome(fixture_push(f, "b", 900), OUTCOME_ACCEPTED);
+    assert_outcome(fixture_push(f, "c", 900), OUTCOME_OVERLOADED);
+    static const char *const clients[] = {"d", "e", "f"};
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(fixture_skip(f, clients[i], 2, 900), 0);
+    assert_outcome(fixture_push(f, "e", 900), OUTCOME_STALE);
+    assert_outcome(fixture_push(f, "f", 900), OUTCOME_OVERLOADED); //  no room for the Skip either
+    assert_int_equal(fixture_skip(f, "f", 1, 1), 1);
+    //  They are given back when nothing is held.
+    fixture_reset(f, "a", 1, 1);
+    assert_int_equal(fixture_skip(f, "b", 1, 899), 900);
+    fixture_skip(f, "e", 1, 1);
+    assert_outcome(fixture_push(f, "c", 900), OUTCOME_ACCEPTED);
+}
+
 //  Notices are kept too, and may be asked for by anybody.
 static void notices_are_bounded(void **state)
 {
@@ -597,6 +619,7 @@ int main(void)
         core_test(the_backlog_bounds_the_bytes_of_a_client),
         core_test(memory_is_bounded_with_a_reserve_for_holes),
         core_test(the_reserve_ends),
+        core_test(places_for_pushes_far_ahead_count),
         core_test(notices_are_bounded),
         core_test(refusals_name_longer_and_longer_times),
         core_test(the_client_idle_longest_makes_room),

@@ -174,7 +174,7 @@ static void a_new_epoch_starts_when_all_before_it_is_acknowledged(void **state)
     fixture_ack(f, receiver, "a", 2);
     assert_delivered(f, "<a1:0> a1:1");
     fixture_miss(f, receiver, "a", 2);
-    assert_delivered(f, "<a2> <a1:0> a1:1");
+    assert_delivered(f, "<a1:0> a1:1");
     //  An ack in the new epoch covers the old.
     fixture_ack_in(f, receiver, "a", 1, 1);
     assert_int_equal(core_kept(f->core), 0);
@@ -381,7 +381,7 @@ static void clients_go_to_the_name_the_longest_prefix_or_the_route(void **state)
     assert_delivered(f, "<abc1> abc2");
     fixture_take_prefix(f, s, "ab");
     assert_effects(f, "taken_over:r:abc");
-    fixture_take_prefix(f, s, ""); //  one receiver, several prefixes
+    assert_true(core_attach_prefix(f->core, s, NULL, 0, f->now)); //  one receiver, two prefixes
     assert_effects(f, "");
     assert_delivered(f, "<abc1> abc2");
     fixture_ack(f, s, "abc", 2);
@@ -416,6 +416,7 @@ static void receivers_and_prefixes_are_bounded(void **state)
     for (int i = 0; i < 64; i++)
         assert_true(core_attach_prefix(f->core, receiver, &(char){(char)('0' + i)}, 1, f->now));
     assert_false(core_attach_prefix(f->core, receiver, "~", 1, f->now));
+    assert_false(core_attach_prefix(f->core, receiver, NULL, 0, f->now));
     assert_true(core_attach_prefix(f->core, receiver, "0", 1, f->now));
     fixture_take_all(f, receiver, "a");
     fixture_pass(f, 2000 * MS);
@@ -423,6 +424,21 @@ static void receivers_and_prefixes_are_bounded(void **state)
     assert_non_null(fixture_attach(f, "t", 3, 3));
     assert_null(fixture_attach(f, "u", 4, 4));
     assert_non_null(fixture_attach(f, "r", 1, 1));
+}
+
+//  A peer that attaches faster than sockets close has to wait, and may attach then.
+static void endpoints_that_are_being_closed_are_bounded(void **state)
+{
+    fixture_t *f = *state;
+    fixture_start(f);
+    f->hold = true;
+    uint64_t peer = 0;
+    while (fixture_attach(f, "r", 1, ++peer)) {
+        assert_true(peer < 2000);
+        fixture_effects(f);
+    }
+    fixture_report(f, true);
+    assert_non_null(fixture_attach(f, "r", 1, ++peer));
 }
 
 //  What others wait to send is sent when a client leaves that had filled the endpoint's way.
@@ -631,6 +647,7 @@ int main(void)
         core_test(an_endpoint_has_one_receiver),
         core_test(clients_go_to_the_name_the_longest_prefix_or_the_route),
         core_test(receivers_and_prefixes_are_bounded),
+        core_test(endpoints_that_are_being_closed_are_bounded),
         core_test(room_that_a_client_leaves_behind_is_used),
         core_test(a_detached_receiver_may_have_dispatches_out),
         core_test(without_acks_the_report_counts),

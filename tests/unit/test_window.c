@@ -79,6 +79,26 @@ static void growing_keeps_every_push_at_its_seq(void **state)
     }
 }
 
+static void a_large_ring_is_given_back_when_it_is_empty(void **state)
+{
+    (void)state;
+    window_t window = {0};
+    assert_int_equal(window_bytes_for(&window, 8), 0);
+    assert_int_equal(window_bytes_for(&window, 65), 128 * sizeof(window_place_t));
+    assert_true(window_put(&window, 1, 65, s_place(65)));
+    assert_int_equal(window_bytes(window.capacity), 128 * sizeof(window_place_t));
+    assert_true(window_mark(&window, 1, 2));
+    window_take(&window, window_at(&window, 1, 65));
+    window_trim(&window);
+    assert_int_equal(window.capacity, 128);
+    window_take(&window, window_at(&window, 1, 2));
+    window_trim(&window);
+    assert_int_equal(window.capacity, 0);
+    assert_true(window_put(&window, 1, 64, s_place(64)));
+    assert_int_equal(window_bytes(window.capacity), 0);
+    s_take_all(&window, 1, 64);
+}
+
 //  ---- retained ----------------------------------------------------------------------------------
 
 static void the_queue_keeps_its_order_while_it_wraps_and_grows(void **state)
@@ -98,6 +118,19 @@ static void the_queue_keeps_its_order_while_it_wraps_and_grows(void **state)
         assert_int_equal(queue.count, last - first + 1);
     }
     retained_fini(&queue);
+}
+
+static void a_large_queue_is_given_back_when_it_is_empty(void **state)
+{
+    (void)state;
+    retained_t queue = {0};
+    for (uint64_t seq = 1; seq <= 1000; seq++) {
+        assert_true(retained_reserve(&queue, 1));
+        retained_put(&queue, (retained_entry_t){.seq = seq, .kind = RETAINED_PUSH});
+    }
+    for (uint64_t seq = 1; seq <= 1000; seq++)
+        assert_int_equal(retained_pop(&queue).seq, seq);
+    assert_int_equal(queue.capacity, 0);
 }
 
 static void dropping_entries_moves_what_was_sent_along(void **state)
@@ -130,7 +163,9 @@ int main(void)
         cmocka_unit_test(what_is_put_is_found_at_its_seq),
         cmocka_unit_test(marks_are_not_pushes),
         cmocka_unit_test(growing_keeps_every_push_at_its_seq),
+        cmocka_unit_test(a_large_ring_is_given_back_when_it_is_empty),
         cmocka_unit_test(the_queue_keeps_its_order_while_it_wraps_and_grows),
+        cmocka_unit_test(a_large_queue_is_given_back_when_it_is_empty),
         cmocka_unit_test(dropping_entries_moves_what_was_sent_along),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
