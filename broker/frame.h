@@ -15,7 +15,7 @@
 
 typedef struct {
     zmq_msg_t message; //  owns the bytes
-    uint32_t refs;     //  holders; the frame goes with the last one
+    uint32_t refs; //  holders; the frame goes with the last one
 } frame_t;
 
 //  Makes a frame with one reference. The content of `message` moves into it, `message` is left empty.

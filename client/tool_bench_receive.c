@@ -90,7 +90,9 @@ static void *s_run_thread(void *arg)
     const thread_t *self = arg;
     int timeout_ms = self->count == 1 ? 50 : 1;
     long taken = 0;
-    for (size_t idle = 0; taken >= 0 && !s_is_over(self->bench); idle = (idle + 1) % self->count) {
+    for (size_t idle = 0; taken >= 0 && !s_is_over(self->bench); idle++) {
+        if (idle == self->count)
+            idle = 0;
         taken = 0;
         for (size_t i = 0; taken >= 0 && i < self->count; i++) {
             long more = s_serve(&self->takers[i], 0);
