@@ -323,9 +323,15 @@ static void s_attach_clients(orderer_t *self, receiver_t *receiver,
         else
             attached->refused[attached->n_refused++] = &positions[i];
     }
-    if (attach->prefix_case == SEQPUSH__V1__ATTACH__PREFIX_CLIENT_PREFIX)
-        core_attach_prefix(self->core, receiver, attach->client_prefix.data,
-                           attach->client_prefix.len, now);
+}
+
+//  Attaches the prefix, if the request names one. False: the receiver has too many.
+static bool s_attach_prefix(orderer_t *self, receiver_t *receiver,
+                            const Seqpush__V1__Attach *attach, int64_t now)
+{
+    return attach->prefix_case != SEQPUSH__V1__ATTACH__PREFIX_CLIENT_PREFIX ||
+           core_attach_prefix(self->core, receiver, attach->client_prefix.data,
+                              attach->client_prefix.len, now);
 }
 
 static void s_attach_all(orderer_t *self, request_t *request, receiver_t *receiver, int64_t now)
@@ -343,6 +349,8 @@ static void s_attach_all(orderer_t *self, request_t *request, receiver_t *receiv
         reply.body_case = SEQPUSH__V1__REPLY__BODY_ATTACHED;
         reply.attached = &body;
         s_reply(request, &reply, self->settings.instance);
+        if (!s_attach_prefix(self, receiver, attach, now))
+            s_error(self, request, ERROR_OVERLOADED, "the receiver has too many prefixes");
     } else {
         s_error(self, request, ERROR_OVERLOADED, "out of memory");
     }

@@ -176,7 +176,7 @@ static void s_drop_idle(model_t *self, bool just_due, int64_t now)
     for (uint32_t i = 0; i < MODEL_CLIENTS; i++) {
         model_client_t *client = &self->clients[i];
         int64_t idle = s_ms(now) - client->active;
-        if (s_may_go(self, client) && (idle > limit || (just_due && idle == limit)))
+        if (s_may_go(self, client) && idle >= (just_due ? limit : limit + 2))
             s_forget(self, client);
     }
 }
@@ -206,8 +206,8 @@ void model_tick(model_t *self, uint64_t evicted, int64_t now)
         self->counts.timed_out++;
         model_park(self, i, "timeout", now);
     }
-    //  Who has been idle for exactly the timeout goes with those that were idle for longer, or a
-    //  unit of time later.
+    //  Time is measured in coarse units. Who has been idle for just the timeout goes with those that
+    //  were idle for longer, or a unit or two later.
     uint64_t before = self->counts.evicted;
     s_drop_idle(self, false, now);
     if (self->counts.evicted - before != evicted)

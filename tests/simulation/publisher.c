@@ -153,14 +153,11 @@ static void s_make_push(world_t *self, sent_t *sent, uint32_t client)
     bool by_broker = self->numberless && client % 2 == 0;
     if (dice_chance(&self->dice, 2))
         by_broker = !by_broker;
-    sent->client = client;
-    sent->as_sent = (model_push_t){
-        .epoch = s_epoch(self, at),
-        .seq = by_broker ? 0 : s_seq(self, at),
-        .number = self->number++,
-        .payload_size = 4 + dice_roll(&self->dice, self->max_payload - 3),
-        .outcome = s_front(self),
-    };
+    *sent = (sent_t){.client = client, .as_sent = {.number = self->number++}};
+    sent->as_sent.epoch = s_epoch(self, at);
+    sent->as_sent.seq = by_broker ? 0 : s_seq(self, at);
+    sent->as_sent.payload_size = 4 + dice_roll(&self->dice, self->max_payload - 3);
+    sent->as_sent.outcome = s_front(self);
 }
 
 void publisher_push(world_t *self)

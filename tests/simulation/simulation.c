@@ -4,7 +4,7 @@
     core must be where the model is. A run depends on its seed alone, on every machine.
 
         simulation                      10,000 seeds from 1
-        simulation --seeds 1 1000000    a million of them: some minutes in the release preset
+        simulation --seeds 1 1000000    a million of them: 20 minutes in the release preset
         simulation --seed 4711 --verbose
 
     It stops at the first seed that fails, and says how to see it again. */
