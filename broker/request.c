@@ -1,8 +1,8 @@
 /*  request.c - reads Request frames
 
     A PushBatch is walked: the fields that the broker needs are read in place, the rest is stepped
-    over, and no push is decoded into memory of its own (12 ns a push against 75 and more with
-    protobuf-c). Every other body is unpacked by protobuf-c and checked here.
+    over, and no push is decoded into memory of its own. Every other body is unpacked by protobuf-c
+    and checked here.
 
     One rule joins the two: a frame is malformed if and only if protobuf-c cannot read it; field.h
     knows what protobuf-c takes.                                                                  */
