@@ -1,8 +1,5 @@
 #!/usr/bin/python3
-"""Prints the payloads of a client, or of all with a prefix, each once and in order.
-
-Usage: receiver.py BROKER CLIENT|PREFIX* COUNT
-"""
+"""Prints a client's payloads, each once and in order: receiver.py BROKER CLIENT|PREFIX* COUNT"""
 import os
 import sys
 import time
@@ -11,80 +8,68 @@ import seqpush_pb2 as wire
 import zmq
 
 broker, who, count = sys.argv[1], sys.argv[2].encode(), int(sys.argv[3])
+prefix = {"client_prefix": who[:-1]} if who.endswith(b"*") else {}
 me, context = b"receiver-%d" % os.getpid(), zmq.Context.instance()
 front, pull = context.socket(zmq.DEALER), context.socket(zmq.PULL)
 front.connect(broker)
 pull.bind("tcp://127.0.0.1:*")
-generation, last = 0, {}  # 0: not attached; client: (epoch, seq) of the last entry taken
-unacked, missing, acked_at = set(), set(), 0.0
+last = {} if prefix else {who: (0, 0)}  # client: (epoch, seq) of the last entry taken
+unacked, missing, generation, spoke_at = set(), set(), 0, 0.0  # generation 0: not attached
 
 
 def positions(clients):
-    return [wire.Position(client_id=c, epoch=at[0], seq=at[1])
-            for c in clients for at in [last.get(c, (0, 0))]]
+    return [{"client_id": c, "epoch": e, "seq": s} for c in clients for e, s in [last[c]]]
 
 
-def attach():
-    body = wire.Attach(receiver_id=me, endpoint=pull.LAST_ENDPOINT, clients=positions(last))
-    if who.endswith(b"*"):
-        body.client_prefix = who[:-1]
-    elif who not in last:
-        body.clients.add(client_id=who)
-    front.send(wire.Request(attach=body).SerializeToString())
+def speak():
+    """Acknowledges, every 5 ms if there is something to say, every second as a sign of life."""
+    global spoke_at
+    if time.monotonic() - spoke_at < (0.005 if unacked or missing else 1):
+        return
+    if generation:
+        said = {"ack": {"receiver_id": me, "generation": generation,
+                        "positions": positions(unacked), "missing": positions(missing)}}
+    else:
+        said = {"attach": {"receiver_id": me, "endpoint": pull.LAST_ENDPOINT,
+                           "clients": positions(last), **prefix}}
+    front.send(wire.Request(**said).SerializeToString())
+    unacked.clear(), missing.clear()
+    spoke_at = time.monotonic()
 
 
-def take_reply(reply):
-    """Returns the generation; 0 after an Error that asks for another Attach."""
+def hear(reply):
+    global generation, spoke_at
     if reply.error.code in ("unknown_receiver", "stale_generation"):
-        return attach() or 0
-    if not reply.HasField("attached") or reply.attached.refused:
+        spoke_at = 0.0  # attach again, at once
+    elif not reply.HasField("attached") or reply.attached.refused:
         sys.exit(str(reply))  # detached, refused, or ahead of the broker
-    for p in reply.attached.positions:
-        last[p.client_id] = max((p.epoch, p.seq), last.get(p.client_id, (0, 0)))
-    return reply.attached.generation
-
-
-def acknowledge():
-    """Every 5 ms if there is something to say; every second anyway, as a sign of life."""
-    global acked_at
-    if time.monotonic() - acked_at > (0.005 if unacked or missing else 1):
-        front.send(wire.Request(ack=wire.DeliveryAck(
-            receiver_id=me, generation=generation, positions=positions(unacked),
-            missing=positions(missing))).SerializeToString())
-        unacked.clear(), missing.clear()
-        acked_at = time.monotonic()
+    generation = reply.attached.generation
 
 
 def take(entry):
     """The receiver's rule. Returns whether it is a push whose turn has come."""
     client, at = entry.client_id, (entry.epoch, entry.seq)
-    before = last.get(client, (0, 0))
-    follows = not entry.marker and at == (before[0], before[1] + 1)
-    if entry.marker:  # the stream goes on after this
-        last[client] = max(at, before)
+    epoch, seq = last.setdefault(client, (0, 0))
+    follows = not entry.marker and at == (epoch, seq + 1)
+    if entry.marker and (at[0] != epoch or at[1] > seq):
+        last[client] = at  # the stream goes on after this
     elif follows:  # a push, or a gap notice that ends at skipped_to
-        last[client] = (entry.epoch, max(entry.seq, entry.skipped_to))
-    (missing if at > last.get(client, (0, 0)) else unacked).add(client)
+        last[client] = (epoch, max(entry.seq, entry.skipped_to))
+    (missing if at > last[client] else unacked).add(client)
     return follows and not entry.skipped_to
 
 
-attach()
 while count:
-    if front.poll(0 if generation else 1000):
-        generation = take_reply(wire.Reply.FromString(front.recv()))
-    if not generation:
-        continue  # the PULL socket is not read before Attached
-    acknowledge()
-    if not pull.poll(5):
-        continue
-    delivery = wire.Delivery.FromString(pull.recv())
-    for entry in delivery.pushes if delivery.generation in (0, generation) else ():
-        if count and (delivery.generation == 0 or take(entry)):
-            sys.stdout.buffer.write(entry.payload + b"\n")
-            count -= 1
-        acknowledge()
-
-acked_at = 0
-acknowledge()
-front.send(wire.Request(detach=wire.Detach(
-    receiver_id=me, generation=generation)).SerializeToString())
+    speak()
+    if front.poll(0 if generation else 5):
+        hear(wire.Reply.FromString(front.recv()))
+    if generation and pull.poll(5):  # the PULL socket is not read before Attached
+        delivery = wire.Delivery.FromString(pull.recv())
+        for entry in delivery.pushes if delivery.generation in (0, generation) else ():
+            if count and (delivery.generation == 0 or take(entry)):
+                sys.stdout.buffer.write(entry.payload + b"\n")
+                count -= 1
+            speak()
+spoke_at = 0.0
+speak()
+front.send(wire.Request(detach={"receiver_id": me, "generation": generation}).SerializeToString())
