@@ -157,15 +157,6 @@ static void s_send_ack(front_t *self, const peer_t *peer, const reply_ack_t *ack
     s_send(self, peer, batch && batch->delimited, packed, size);
 }
 
-static void s_send_error(front_t *self, const peer_t *peer, error_code_t code, const char *reason,
-                         uint64_t request_id)
-{
-    size_t size;
-    uint8_t *packed = reply_pack_error(code, reason, self->settings.instance, request_id, &size);
-    stats_add(&self->stats->errors[code], 1);
-    s_send(self, peer, peer->delimited, packed, size);
-}
-
 //  Sends the PushAck that was gathered, if any; its place in the list of owed ones stays.
 static void s_settle(front_t *self, peer_t *peer)
 {
@@ -290,6 +281,24 @@ static void s_pass_on(front_t *self, peer_t *peer, request_t *request, int64_t n
     pipe_put(self->settings.orderer, &request->item, 1 + (uint32_t)(size >> 12));
 }
 
+//  Answers with an Error, which goes through the orderer like any request: so it comes in its place
+//  among the replies.
+static void s_refuse(front_t *self, const peer_t *peer, error_code_t code, const char *reason,
+                     uint64_t request_id)
+{
+    request_t *request = request_new(REQUEST_REFUSED, peer->number);
+    if (!request) {
+        stats_add(&self->stats->replies_dropped_full, 1);
+        return;
+    }
+    request->delimited = peer->delimited;
+    request->failed = true;
+    request->code = code;
+    request->reply =
+        reply_pack_error(code, reason, self->settings.instance, request_id, &request->reply_size);
+    pipe_put(self->settings.orderer, &request->item, 1);
+}
+
 static void s_read(front_t *self, peer_t *peer, zmq_msg_t *message, int64_t now)
 {
     stats_add(&self->stats->requests, 1);
@@ -297,7 +306,7 @@ static void s_read(front_t *self, peer_t *peer, zmq_msg_t *message, int64_t now)
     peer->heard_at = now;
     frame_t *frame = frame_new(message);
     if (!frame) {
-        s_send_error(self, peer, ERROR_OVERLOADED, "out of memory", 0);
+        s_refuse(self, peer, ERROR_OVERLOADED, "out of memory", 0);
         return;
     }
     error_code_t code;
@@ -310,7 +319,7 @@ static void s_read(front_t *self, peer_t *peer, zmq_msg_t *message, int64_t now)
         s_pass_on(self, peer, request, now);
         return;
     }
-    s_send_error(self, peer, code, reason, request_id);
+    s_refuse(self, peer, code, reason, request_id);
 }
 
 //  Receives one message: routing id, an empty delimiter if the peer sends one, one frame. Whatever
@@ -346,7 +355,7 @@ static bool s_take_one(front_t *self)
         if (frames == (delimited ? 2 : 1))
             s_read(self, peer, &payload, pipe_clock());
         else
-            s_send_error(self, peer, ERROR_MALFORMED, "a request is one frame", 0);
+            s_refuse(self, peer, ERROR_MALFORMED, "a request is one frame", 0);
     }
     zmq_msg_close(&route);
     zmq_msg_close(&payload);

@@ -156,7 +156,7 @@ static void s_reply(request_t *request, Seqpush__V1__Reply *reply, uint64_t inst
 
 static void s_tell_detached(orderer_t *self, const core_effect_t *effect)
 {
-    request_t *unasked = request_new_unasked(effect->peer);
+    request_t *unasked = request_new(REPLY_UNASKED, effect->peer);
     if (!unasked)
         return;
     ProtobufCBinaryData client = {effect->id_size, (uint8_t *)effect->id};
@@ -526,6 +526,10 @@ static void s_decide_other(orderer_t *self, request_t *request, int64_t now)
 
 static void s_decide(orderer_t *self, request_t *request, int64_t now)
 {
+    if (request->kind == REQUEST_REFUSED) {
+        pipe_put(self->settings.front, &request->item, 1);
+        return;
+    }
     bool changes = request->kind == REQUEST_ATTACH || request->kind == REQUEST_SKIP ||
                    request->kind == REQUEST_RESET;
     if (request->kind == REQUEST_PUSH)

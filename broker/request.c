@@ -387,12 +387,12 @@ request_t *request_read(frame_t *frame, const request_limits_t *limits, error_co
     return NULL;
 }
 
-request_t *request_new_unasked(uint64_t peer)
+request_t *request_new(request_kind_t kind, uint64_t peer)
 {
     request_t *self = s_new(0);
     if (!self)
         return NULL;
-    self->kind = REPLY_UNASKED;
+    self->kind = kind;
     self->peer = peer;
     return self;
 }

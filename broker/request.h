@@ -28,6 +28,7 @@ typedef enum {
     REQUEST_HEARTBEAT,
     REQUEST_SKIP,
     REQUEST_RESET,
+    REQUEST_REFUSED, //  cannot be taken: the front has put the Error into it
     REPLY_UNASKED //  not a request: what the orderer tells a peer by itself
 } request_kind_t;
 
@@ -79,8 +80,8 @@ uint64_t request_hash(const uint8_t key[REQUEST_KEY_SIZE], const void *id, size_
 request_t *request_read(frame_t *frame, const request_limits_t *limits, error_code_t *code,
                         const char **reason, uint64_t *request_id);
 
-//  Makes an empty one of kind REPLY_UNASKED, for `peer`. NULL if there is no memory.
-request_t *request_new_unasked(uint64_t peer);
+//  Makes an empty one, without a frame. NULL if there is no memory.
+request_t *request_new(request_kind_t kind, uint64_t peer);
 
 //  Frees a request with all it holds and sets the pointer to NULL. Takes NULL. Where it still holds
 //  its frame, only the thread that counts the frame may call this.

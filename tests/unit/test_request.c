@@ -1017,7 +1017,7 @@ static void a_frame_copies_bytes(void **state)
 static void an_unasked_reply_is_empty(void **state)
 {
     (void)state;
-    request_t *self = request_new_unasked(7);
+    request_t *self = request_new(REPLY_UNASKED, 7);
     assert_non_null(self);
     assert_int_equal(self->kind, REPLY_UNASKED);
     assert_true(self->peer == 7);
