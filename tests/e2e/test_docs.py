@@ -9,6 +9,7 @@ from harness import ROOT, SEQPUSHD
 README = (ROOT / "README.md").read_text()
 PROTOCOL = (ROOT / "proto/PROTOCOL.md").read_text()
 EXAMPLES = re.findall(r"```(Request|Reply|Delivery)\n(.*?)```", PROTOCOL, re.DOTALL)
+SCREEN = 75  # lines of code, without blank lines and comments
 BYTES = re.compile(r"\s*((?:[0-9a-f]{2} +)*[0-9a-f]{2})(?:\s{3,}|$)")
 
 
@@ -16,6 +17,13 @@ BYTES = re.compile(r"\s*((?:[0-9a-f]{2} +)*[0-9a-f]{2})(?:\s{3,}|$)")
                                   for language in ("c", "py", "js")])
 def test_the_readme_quotes_the_programs_as_they_are(name):
     assert (ROOT / "tests/interop" / name).read_text() in README
+
+
+@pytest.mark.parametrize("name", ["publisher.py", "publisher.js", "receiver.py", "receiver.js"])
+def test_a_program_that_speaks_the_wire_fits_a_screen(name):
+    lines = (ROOT / "tests/interop" / name).read_text().splitlines()
+    code = [line for line in lines if line.strip() and not re.match(r"\s*(#|//)", line)]
+    assert len(code) <= SCREEN
 
 
 @pytest.mark.parametrize("kind, text", EXAMPLES)

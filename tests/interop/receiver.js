@@ -21,11 +21,9 @@ let [unacked, missing, spokeAt] = [new Set(), new Set(), 0];
 
 // A place in a client's stream: epoch and seq in one number.
 const place = (epoch, seq) => (BigInt(epoch) << 64n) + BigInt(seq);
-const positions = (clients) => [...clients].map((client) => {
-    const at = last.get(client);
-    return { clientId: Buffer.from(client, 'latin1'),
-        epoch: String(at >> 64n), seq: String(BigInt.asUintN(64, at)) };
-});
+const positions = (clients) => [...clients].map((client) => ({
+    clientId: Buffer.from(client, 'latin1'), epoch: String(last.get(client) >> 64n),
+    seq: String(BigInt.asUintN(64, last.get(client))) }));
 
 // Acknowledges, every 5 ms if there is something to say, every second as a sign of life.
 async function speak() {
@@ -66,7 +64,8 @@ async function main() {
     while (count > 0) {
         await speak();
         front.receiveTimeout = generation === '0' ? 5 : 0;
-        for (const reply of await front.receive().catch(() => []))
+        const [reply] = await front.receive().catch(() => []);
+        if (reply)
             hear(read(Reply, reply));
         if (generation === '0')
             continue; // the PULL socket is not read before Attached
@@ -83,7 +82,5 @@ async function main() {
     spokeAt = 0;
     await speak();
     await send({ detach: { receiverId, generation } });
-    front.close();
-    pull.close();
 }
 main();

@@ -1,0 +1,132 @@
+"""What a peer, a log reader or a small machine may do to the broker beside sending bad requests."""
+import os
+import signal
+import socket
+import subprocess
+import time
+
+import harness
+import pytest
+import wire
+import zmq
+from harness import DEADLINE, SANITIZED, SEQPUSHD, wait_until
+from peers import CONTEXT, Peer, Receiver, push
+
+MIB = 1024 * 1024
+DESCRIPTORS = 128
+
+
+def attach_elsewhere(peer, number, client=None):
+    """Attaches a receiver whose endpoint is one of many, at which nobody listens."""
+    body = wire.Attach(receiver_id=b"r%d" % number, endpoint=f"tcp://127.0.0.1:{number + 1}")
+    if client:
+        body.clients.add(client_id=client)
+    return peer.ask(attach=body)
+
+
+def test_endpoints_beyond_the_descriptors_are_refused_and_the_others_served(
+        start_broker, monkeypatch, tmp_path):
+    few = tmp_path / "seqpushd"
+    few.write_text(f'#!/bin/sh\nulimit -n {DESCRIPTORS}\nexec "{SEQPUSHD}" "$@"\n')
+    few.chmod(0o755)
+    monkeypatch.setattr(harness, "SEQPUSHD", few)
+    broker = start_broker()
+    with Peer(broker) as storm, Peer(broker) as peer, Receiver(broker, "honest") as receiver:
+        receiver.attach("honest")
+        codes = [attach_elsewhere(storm, i).error.code for i in range(4 * DESCRIPTORS)]
+        assert codes[0] == "" and codes[-1] == "overloaded"
+        peer.push_all(push("honest", seq) for seq in range(1, 101))
+        assert [entry.seq for entry in receiver.take(100)] == list(range(1, 101))
+
+
+def test_a_log_that_nobody_reads_holds_up_nothing():
+    """A pipe of standard error has room for 64 KiB; the rest of the log is lost, not waited for."""
+    broker = subprocess.Popen(
+        [SEQPUSHD, "--set", "front/bind=tcp://127.0.0.1:*", "--set", "http/bind=",
+         "--set", "log/level=debug", "--set", "broker/drain_timeout=100"],
+        stderr=subprocess.PIPE, text=True)
+    try:
+        front = next(line for line in broker.stderr if "ready" in line).split("front=")[1].split()[0]
+        with Peer(front) as peer:
+            for i in range(2000):  # each a new session, with lines of its own
+                endpoint = f"tcp://127.0.0.1:{1 + i % 2}"
+                peer.send(attach=wire.Attach(receiver_id=b"r", endpoint=endpoint))
+                if i % 100 == 0:
+                    assert peer.heartbeat()
+            assert peer.heartbeat()
+        broker.send_signal(signal.SIGTERM)
+        assert broker.wait(DEADLINE) == 0
+    finally:
+        broker.kill()
+        broker.stderr.close()
+
+
+@pytest.mark.settings("ordering/memory_max=16777216")
+def test_a_kept_push_does_not_keep_what_else_was_in_its_frame(broker, peer):
+    unknown = b"\x7a" + b"\x80\x80\x40" + bytes(MIB)  # field 15 of a batch: 1 MiB of nothing
+    before = broker.memory()
+    for seq in range(2, 202):  # held, since 1 is missing
+        batch = wire.PushBatch(pushes=[push("c", seq)]).SerializeToString() + unknown
+        peer.send_raw(b"\x0a" + varint(len(batch)) + batch)
+        assert peer.receive().push_ack.accepted == 1
+    assert broker.metric("queue_messages", stage="held") == 200
+    assert broker.memory() - before < 32 * MIB
+
+
+def varint(value):
+    encoded = bytearray()
+    while value > 0x7f:
+        encoded.append(value & 0x7f | 0x80)
+        value >>= 7
+    return bytes([*encoded, value])
+
+
+def test_a_receiver_is_told_of_a_takeover_on_its_latest_connection(broker):
+    with Receiver(broker, "first") as receiver, Receiver(broker, "second") as second:
+        receiver.attach("c")
+        receiver.front.close()
+        receiver.front = CONTEXT.socket(zmq.DEALER)
+        receiver.front.linger = 0
+        receiver.front.connect(broker.front)
+        receiver.attach("c")
+        second.attach("c")
+        told = receiver.receive_unasked().detached
+        assert (told.reason, list(told.client_ids)) == ("taken_over", [b"c"])
+        assert told.generation == receiver.generation
+
+
+@pytest.mark.skipif(SANITIZED, reason="sanitizers have threads of their own")
+@pytest.mark.settings("workers/send_hwm=1", "delivery/ack_timeout=60000")
+def test_endpoints_that_take_nothing_cost_next_to_no_processor_time(broker, peer):
+    count, seconds = 300, 3
+    for i in range(count):
+        attach_elsewhere(peer, i, client=b"c%d" % i)
+    for seq in range(1, 4):
+        peer.push_all(push(f"c{i}", seq) for i in range(count))
+    wait_until(lambda: sum(worker["endpoints_blocked"] for worker in broker.status()["workers"])
+               == count, "all endpoints to block")
+    before = broker.processor_time()
+    time.sleep(seconds)  # the interval that is measured
+    assert broker.processor_time() - before < 0.2 * seconds
+
+
+def test_a_clean_stop_leaves_nothing_of_a_route_behind(start_broker, tmp_path):
+    """What ZeroMQ has taken for a route goes out while the broker ends, though it stops at once."""
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        endpoint = f"tcp://127.0.0.1:{reserved.getsockname()[1]}"
+    config = tmp_path / "seqpushd.conf"
+    config.write_text("delivery\n    route\n        match = \"*\"\n"
+                      f"        endpoint = {endpoint}\n")
+    broker = start_broker("broker/drain_timeout=10000", config=config)
+    with Peer(broker) as peer:
+        peer.push_all(push("c", seq) for seq in range(1, 2001))
+    os.kill(broker.pid, signal.SIGTERM)
+    broker.wait_for_line("stopping")
+    with CONTEXT.socket(zmq.PULL) as pull:  # a receiver that comes late
+        pull.linger = 0
+        pull.bind(endpoint)
+        seqs = []
+        while len(seqs) < 2000 and pull.poll(DEADLINE * 1000):
+            seqs += [e.seq for e in wire.Delivery.FromString(pull.recv()).pushes]
+    assert seqs == list(range(1, 2001))
+    assert broker.wait() == 0
