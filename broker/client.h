@@ -77,6 +77,7 @@ typedef struct client {
     bool attached_by_name;
     bool ready; //  in the receiver's ready queue
     bool marker_due; //  the next entry to be sent is a marker
+    bool missed; //  went back for what is missing, and nothing was acknowledged since
     bool was_acked; //  something was acknowledged in this instance
     bool alarmed; //  the present hole was reported
     uint8_t id_size;

@@ -147,7 +147,8 @@ void core_heard(receiver_t *receiver, int64_t now);
 void core_ack(core_t *self, receiver_t *receiver, const void *id, size_t id_size,
               position_t position, int64_t now);
 
-//  The receiver lacks what follows the position: delivery of the client goes back to there.
+//  The receiver lacks what follows the position: delivery of the client goes back to there, once until
+//  something is acknowledged. If that is lost too, the ack that does not come takes it back.
 void core_missing(core_t *self, receiver_t *receiver, const void *id, size_t id_size,
                   position_t position, int64_t now);
 

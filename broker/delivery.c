@@ -393,8 +393,10 @@ void core_missing(core_t *self, receiver_t *receiver, const void *id, size_t id_
         stats_add(&self->stats->acks_beyond, 1);
         return;
     }
-    if (client->retained.sent) {
+    //  Until what was sent before the return is used up, the receiver lacks the same again and again.
+    if (client->retained.sent && !client->missed) {
         redelivery_go_back(self, client);
+        client->missed = true;
         stats_add(&self->stats->go_backs[GO_BACK_MISSING], 1);
     }
     delivery_offer(self, client);

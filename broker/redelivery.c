@@ -45,6 +45,7 @@ void redelivery_go_back(core_t *self, client_t *client)
         delivery_count_sent(self, client, retained_at(&client->retained, i), -1);
     client->retained.sent = 0;
     client->marker_due = true;
+    client->missed = false;
     client->session++;
     //  What it had on its way may be what others of the receiver waited for.
     delivery_wake(self, client->receiver);
@@ -73,6 +74,7 @@ void redelivery_acked(client_t *client, int64_t handed_at, int64_t now)
         receiver->acked = handed_at;
     receiver->progress_at = now;
     receiver->patience = 0;
+    client->missed = false;
     s_unlink(receiver, client);
     if (client->retained.sent)
         s_link(receiver, client, now);

@@ -91,6 +91,7 @@ typedef struct {
     int64_t active; //  ms, of the last event
     uint32_t receiver;
     bool by_name, marker_due, was_acked;
+    bool missed; //  went back for what is missing, and nothing was acknowledged since
     uint32_t out; //  entries with workers whose report counts as the ack
     uint32_t session; //  grows when it starts to be sent anew
 } model_client_t;

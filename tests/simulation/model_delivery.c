@@ -146,6 +146,7 @@ void model_go_back(model_client_t *client)
     client->sent = 0;
     client->waits_since = 0;
     client->marker_due = true;
+    client->missed = false;
     client->session++;
 }
 
@@ -196,6 +197,7 @@ static bool s_ack(model_t *self, model_client_t *client, position_t position, in
     client->waits_since = client->sent ? now : 0;
     self->receivers[client->receiver].progress_at = now;
     client->was_acked = true;
+    client->missed = false;
     return true;
 }
 
@@ -221,9 +223,10 @@ void model_missing(model_t *self, uint32_t receiver, uint32_t index, position_t 
                    int64_t now)
 {
     model_client_t *client = s_own(self, receiver, index, now);
-    if (!client || !s_ack(self, client, position, now) || !client->sent)
+    if (!client || !s_ack(self, client, position, now) || !client->sent || client->missed)
         return;
     model_go_back(client);
+    client->missed = true;
     self->counts.missing++;
 }
 

@@ -112,6 +112,22 @@ static void what_is_missing_is_sent_again_in_order(void **state)
     assert_delivered(f, "");
 }
 
+static void what_is_missing_is_sent_again_once_for_a_position(void **state)
+{
+    fixture_t *f = *state;
+    fixture_start(f);
+    receiver_t *receiver = s_receive_all(f);
+    fixture_fill(f, "a", 1, 4);
+    fixture_deliver(f);
+    fixture_miss(f, receiver, "a", 1);
+    assert_delivered(f, "<a1> a2 a3 a4");
+    for (int i = 0; i < 10; i++)
+        fixture_miss(f, receiver, "a", 1);
+    assert_delivered(f, "");
+    fixture_miss(f, receiver, "a", 2);
+    assert_delivered(f, "<a2> a3 a4");
+}
+
 static void an_ack_in_the_tick_of_the_delivery_took_no_time(void **state)
 {
     fixture_t *f = *state;
@@ -633,6 +649,7 @@ int main(void)
         core_test(an_ack_of_what_was_sent_before_going_back_is_good),
         core_test(a_partial_ack_leaves_every_payload_under_its_own_seq),
         core_test(what_is_missing_is_sent_again_in_order),
+        core_test(what_is_missing_is_sent_again_once_for_a_position),
         core_test(an_ack_in_the_tick_of_the_delivery_took_no_time),
         core_test(the_way_is_bounded_a_client_and_an_endpoint),
         core_test(the_first_entry_of_a_client_is_a_marker),
