@@ -76,6 +76,15 @@ typedef struct receiver {
     uint8_t id[ID_MAX];
 } receiver_t;
 
+//  Frees a receiver that is in no table and no list any more.
+void receiver_free(receiver_t *self);
+
+//  True if it has an endpoint, so that something can be sent to it.
+static inline bool receiver_is_served(const receiver_t *self)
+{
+    return self->kind == RECEIVER_ATTACHED || self->kind == RECEIVER_ROUTE;
+}
+
 //  Adds a client to the receiver's, at the end of a move; takes one out, from its ready queue too.
 void receiver_link(receiver_t *self, client_t *client);
 void receiver_unlink(receiver_t *self, client_t *client);
