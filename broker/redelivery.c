@@ -46,6 +46,7 @@ void redelivery_go_back(core_t *self, client_t *client)
     client->retained.sent = 0;
     client->marker_due = true;
     client->session++;
+    expiry_look_soon(self, client);
     //  What it had on its way may be what others of the receiver waited for.
     delivery_wake(self, client->receiver);
 }
