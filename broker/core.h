@@ -38,6 +38,7 @@ typedef struct {
     uint32_t backlog; //  pushes a client
     uint32_t backlog_bytes; //  bytes a client
     int64_t ack_timeout; //  ns
+    int64_t retain_max; //  ns from the release; 0: for ever
     int64_t receiver_timeout; //  ns
     uint32_t max_receivers; //  with an endpoint of their own
     const core_route_t *routes;
@@ -52,6 +53,7 @@ typedef enum {
     EFFECT_CLOSE, //  its endpoint is not needed any more: close it, forget what waits for it
     EFFECT_DETACHED, //  tell the peer that a client, or all if id_size is 0, was taken from it
     EFFECT_ALARM, //  log: the client's hole is open for long
+    EFFECT_EXPIRED, //  log: pushes of the client were retained for too long, and given up
 } effect_kind_t;
 
 typedef struct {
@@ -62,9 +64,10 @@ typedef struct {
     const char *reason; //  DETACHED: taken_over, timeout
     uint8_t receiver_id[ID_MAX];
     uint8_t receiver_id_size;
-    uint8_t id[ID_MAX]; //  DETACHED, ALARM: the client
+    uint8_t id[ID_MAX]; //  DETACHED, ALARM, EXPIRED: the client
     uint8_t id_size;
-    position_t position; //  ALARM: the hole follows it
+    position_t position; //  ALARM: the hole follows it; EXPIRED: the last push given up
+    uint32_t count; //  EXPIRED: pushes given up
 } core_effect_t;
 
 //  Makes a core; the settings are copied, `stats` is borrowed. NULL: no memory. Routes are open at

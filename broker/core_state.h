@@ -12,6 +12,7 @@
     delivery        pushes out: who has something to send, dispatches
     ack             what receivers say that they have, or lack
     redelivery      who waits for an ack, and goes back when none comes
+    expiry          what was retained for too long is given up
     notice          gap notices and markers, encoded
     effect          what the core wants done or told */
 
@@ -98,7 +99,8 @@ void stream_due(core_t *self, client_t *client, int64_t now);
 window_place_t stream_take_held(core_t *self, client_t *client, window_place_t *place);
 
 //  Announces from..to, which ends right before next_seq, as given up. There is room for it.
-void stream_announce(core_t *self, client_t *client, uint64_t from, uint64_t to, frame_t *notice);
+void stream_announce(core_t *self, client_t *client, uint64_t from, uint64_t to, frame_t *notice,
+                     int64_t now);
 
 //  Counts the window's places as kept, and gives back those that are not needed any more.
 void stream_count_window(core_t *self, client_t *client);
@@ -189,7 +191,11 @@ frame_t *notice_marker(const client_t *client, position_t position);
 //  ---- retention.c -------------------------------------------------------------------------------
 
 //  Appends a released push, which has room in the queue, and counts it.
-void retention_put(core_t *self, client_t *client, retained_entry_t entry);
+void retention_put(core_t *self, client_t *client, retained_entry_t entry, int64_t now);
+
+//  Makes one entry, the notice, of the entries from `first` up to and without `end`, all of which are
+//  on their way or none. Takes over the reference to the notice's frame.
+void retention_merge(core_t *self, client_t *client, uint32_t first, uint32_t end, frame_t *notice);
 
 //  Drops the oldest entry. It is returned for its figures: the frame is gone.
 retained_entry_t retention_pop(core_t *self, client_t *client);
@@ -237,5 +243,14 @@ void redelivery_due(core_t *self, receiver_t *receiver, int64_t now);
 
 //  Sets the gauge of the oldest unacknowledged entry.
 void redelivery_look_at_oldest(core_t *self, int64_t now);
+
+//  ---- expiry.c ----------------------------------------------------------------------------------
+
+//  Sees to it that the client is looked at when an entry that is released now expires; soon.
+void expiry_watch(core_t *self, client_t *client, int64_t now);
+void expiry_look_soon(core_t *self, client_t *client);
+
+//  The client's timer fired: gives up what has expired.
+void expiry_due(core_t *self, client_t *client, int64_t now);
 
 #endif

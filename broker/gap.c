@@ -101,7 +101,7 @@ position_t core_reset(core_t *self, const void *id, size_t id_size, uint64_t epo
     stream_count_window(self, client);
     frame_t *notice = last ? notice_gap(client, client->epoch, from, last) : NULL;
     if (notice)
-        stream_announce(self, client, from, last, notice);
+        stream_announce(self, client, from, last, notice, now);
     if (last)
         stats_add(&self->stats->gaps_reset, 1);
     stats_add(&self->stats->pushes_given_up, held);
@@ -110,7 +110,8 @@ position_t core_reset(core_t *self, const void *id, size_t id_size, uint64_t epo
     retention_put(
         self, client,
         (retained_entry_t){
-            .frame = marker, .kind = RETAINED_MARKER, .epoch = epoch, .seq = next_seq - 1});
+            .frame = marker, .kind = RETAINED_MARKER, .epoch = epoch, .seq = next_seq - 1},
+        now);
     delivery_offer(self, client);
     return client_released(client);
 }

@@ -87,12 +87,13 @@ static const metric_t s_metrics[] = {
     {WORKER(failed), .label = "result", .value = "failed"},
     {WORKER(discarded), .label = "result", .value = "discarded"},
     {"seqpush_deliveries_total",
-     "Pushes acknowledged by receivers, taken by ZeroMQ where nobody acknowledges, sent again, or "
-     "given up.",
+     "Pushes acknowledged by receivers, taken by ZeroMQ where nobody acknowledges, sent again, "
+     "given up by a Reset, or given up after delivery/retain_max.",
      COUNTER, ORDERER(acked), .label = "result", .value = "acknowledged"},
     {ORDERER(taken), .label = "result", .value = "taken"},
     {ORDERER(redelivered), .label = "result", .value = "redelivered"},
     {ORDERER(pushes_given_up), .label = "result", .value = "given_up"},
+    {ORDERER(pushes_expired), .label = "result", .value = "expired"},
     {"seqpush_gaps_total", "Holes closed by a push, a Skip or a Reset, or open for too long.",
      COUNTER, ORDERER(gaps_filled), .label = "outcome", .value = "filled"},
     {ORDERER(gaps_skipped), .label = "outcome", .value = "skipped"},

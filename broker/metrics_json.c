@@ -64,6 +64,7 @@ static const figure_t s_orderer[] = {
     {FIGURE(orderer_stats_t, gaps_alarmed)},
     {FIGURE(orderer_stats_t, gap_notices)},
     {FIGURE(orderer_stats_t, pushes_given_up)},
+    {FIGURE(orderer_stats_t, pushes_expired)},
     {FIGURE(orderer_stats_t, released)},
     {FIGURE(orderer_stats_t, acked)},
     {FIGURE(orderer_stats_t, taken)},

@@ -47,6 +47,7 @@ void redelivery_go_back(core_t *self, client_t *client)
     client->marker_due = true;
     client->missed = false;
     client->session++;
+    expiry_look_soon(self, client);
     //  What it had on its way may be what others of the receiver waited for.
     delivery_wake(self, client->receiver);
 }

@@ -57,3 +57,29 @@ retained_entry_t retained_pop(retained_t *self)
         retained_fini(self);
     return entry;
 }
+
+//  Where a boundary between entries is when those from `first` up to `end` are one.
+static uint32_t s_moved(uint32_t boundary, uint32_t first, uint32_t end)
+{
+    if (boundary >= end)
+        return boundary - (end - first - 1);
+    return boundary > first ? first + 1 : boundary;
+}
+
+void retained_merge(retained_t *self, uint32_t first, uint32_t end, retained_entry_t notice)
+{
+    assert(first < end && end <= self->count);
+    assert(self->sent <= first || self->sent >= end);
+    for (uint32_t i = first; i < end; i++)
+        self->notices -= retained_at(self, i)->kind != RETAINED_PUSH;
+    self->notices++;
+    *retained_at(self, end - 1) = notice;
+    //  The gap is closed from the front: what expires is old.
+    uint32_t gone = end - first - 1;
+    for (uint32_t i = first; i > 0; i--)
+        *retained_at(self, i - 1 + gone) = *retained_at(self, i - 1);
+    self->head = (self->head + gone) & (self->capacity - 1);
+    self->count -= gone;
+    self->sent = s_moved(self->sent, first, end);
+    self->handed = s_moved(self->handed, first, end);
+}

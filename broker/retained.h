@@ -24,6 +24,7 @@ typedef struct {
     uint32_t size : 30; //  pushes: of `bytes`
     uint32_t kind : 2; //  retained_kind_t
     uint32_t sent_at; //  when it was first handed to a worker, in ticks; 0: not yet
+    uint32_t released_at; //  client_ms
 } retained_entry_t;
 
 typedef struct {
@@ -53,6 +54,11 @@ void retained_put(retained_t *self, retained_entry_t entry);
 
 //  Drops the oldest entry and returns it; the reference to its frame goes to the caller.
 retained_entry_t retained_pop(retained_t *self);
+
+//  Makes one entry, a notice, of the entries from `first` up to and without `end`; `sent` is not
+//  between. The references to their frames go to the caller. The notice counts as handed if one of
+//  them was.
+void retained_merge(retained_t *self, uint32_t first, uint32_t end, retained_entry_t notice);
 
 //  Where the stream stands after `entry`, if it stood at `before`.
 static inline position_t retained_after(const retained_entry_t *entry, position_t before)

@@ -12,12 +12,27 @@ static int64_t s_cost(const retained_entry_t *entry)
     return (entry->kind == RETAINED_PUSH ? entry->size : 0) + CLIENT_PUSH_COST;
 }
 
-void retention_put(core_t *self, client_t *client, retained_entry_t entry)
+//  Counts an entry as retained, or (-1) not any more.
+static void s_count(core_t *self, client_t *client, const retained_entry_t *entry, int by)
 {
+    client->receiver->retained += (uint64_t)by;
+    stats_add(&self->stats->retained_messages, (uint64_t)by);
+    stats_add(&self->stats->retained_bytes, (uint64_t)(by * (int64_t)s_size(entry)));
+}
+
+static void s_drop(core_t *self, client_t *client, const retained_entry_t *entry)
+{
+    s_count(self, client, entry, -1);
+    core_charge(self, client, -s_cost(entry));
+    frame_unref(entry->frame);
+}
+
+void retention_put(core_t *self, client_t *client, retained_entry_t entry, int64_t now)
+{
+    entry.released_at = client_ms(now);
     retained_put(&client->retained, entry);
-    client->receiver->retained++;
-    stats_add(&self->stats->retained_messages, 1);
-    stats_add(&self->stats->retained_bytes, s_size(&entry));
+    s_count(self, client, &entry, 1);
+    expiry_watch(self, client, now);
 }
 
 void retention_count_sent(core_t *self, client_t *client, const retained_entry_t *entry, int by)
@@ -32,17 +47,32 @@ void retention_count_sent(core_t *self, client_t *client, const retained_entry_t
 
 retained_entry_t retention_pop(core_t *self, client_t *client)
 {
-    retained_entry_t *first = retained_at(&client->retained, 0);
     if (client->retained.sent)
-        retention_count_sent(self, client, first, -1);
-    client->acked = retained_after(first, client->acked);
-    client->receiver->retained--;
-    core_charge(self, client, -s_cost(first));
-    stats_add(&self->stats->retained_messages, (uint64_t)-1);
-    stats_add(&self->stats->retained_bytes, -(uint64_t)s_size(first));
+        retention_count_sent(self, client, retained_at(&client->retained, 0), -1);
     retained_entry_t entry = retained_pop(&client->retained);
-    frame_unref(entry.frame);
+    client->acked = retained_after(&entry, client->acked);
+    s_drop(self, client, &entry);
     return entry;
+}
+
+void retention_merge(core_t *self, client_t *client, uint32_t first, uint32_t end, frame_t *notice)
+{
+    retained_t *retained = &client->retained;
+    bool on_its_way = retained->sent >= end;
+    retained_entry_t merged = *retained_at(retained, first);
+    merged.frame = notice;
+    merged.kind = RETAINED_GAP;
+    merged.seq = retained_at(retained, end - 1)->seq;
+    for (uint32_t i = first; i < end; i++) {
+        if (on_its_way)
+            retention_count_sent(self, client, retained_at(retained, i), -1);
+        s_drop(self, client, retained_at(retained, i));
+    }
+    retained_merge(retained, first, end, merged);
+    core_charge(self, client, s_cost(&merged));
+    s_count(self, client, &merged, 1);
+    if (on_its_way)
+        retention_count_sent(self, client, &merged, 1);
 }
 
 uint32_t retention_covered(const client_t *client, position_t position, uint32_t limit,

@@ -140,6 +140,7 @@ typedef struct {
     stats_t gaps_alarmed; //  holes open for longer than ordering/gap_alarm
     stats_t gap_notices; //  announced gaps, as entries of deliveries
     stats_t pushes_given_up; //  accepted pushes that were given up and announced
+    stats_t pushes_expired; //  released pushes given up after delivery/retain_max, and announced
     stats_t released; //  pushes released by the policy
     stats_t acked; //  pushes acknowledged by receivers
     stats_t taken; //  pushes taken by ZeroMQ for ACK_NONE receivers and routes

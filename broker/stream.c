@@ -45,7 +45,8 @@ static void s_release(policy_stage_t *stage, window_place_t push)
                                      .bytes = push.bytes,
                                      .size = push.size & ((1u << 30) - 1),
                                      .kind = RETAINED_PUSH,
-                                     .seq = client->view.next_seq});
+                                     .seq = client->view.next_seq},
+                  stage->now);
     client->view.next_seq++;
 }
 
@@ -60,17 +61,18 @@ window_place_t stream_take_held(core_t *self, client_t *client, window_place_t *
     return taken;
 }
 
-void stream_announce(core_t *self, client_t *client, uint64_t from, uint64_t to, frame_t *notice)
+void stream_announce(core_t *self, client_t *client, uint64_t from, uint64_t to, frame_t *notice,
+                     int64_t now)
 {
     client_note_gap(client, from, to);
     stats_add(&self->stats->gap_notices, 1);
     core_charge(self, client, CLIENT_PUSH_COST);
     retention_put(self, client,
-                  (retained_entry_t){.frame = notice, .kind = RETAINED_GAP, .seq = to});
+                  (retained_entry_t){.frame = notice, .kind = RETAINED_GAP, .seq = to}, now);
 }
 
 //  Passes over the marks from next_seq on. Returns false if there is no memory for the notice.
-static bool s_pass_marks(core_t *self, client_t *client)
+static bool s_pass_marks(core_t *self, client_t *client, int64_t now)
 {
     uint64_t from = client->view.next_seq, to = from;
     while (window_marked(&client->window, from, to + 1))
@@ -84,7 +86,7 @@ static bool s_pass_marks(core_t *self, client_t *client)
     for (uint64_t seq = from; seq <= to; seq++)
         stream_take_held(self, client, window_at(&client->window, from, seq));
     client->view.next_seq = to + 1;
-    stream_announce(self, client, from, to, notice);
+    stream_announce(self, client, from, to, notice, now);
     return true;
 }
 
@@ -96,7 +98,7 @@ uint32_t policy_release_run(policy_stage_t *stage)
         window_place_t *place = window_at(&client->window, next, next);
         bool from_hand = stage->in_hand && stage->hand_seq == next;
         if (!from_hand && window_marked(&client->window, next, next)) {
-            if (!s_pass_marks(stage->core, client))
+            if (!s_pass_marks(stage->core, client, stage->now))
                 return released;
             released--;
             continue;
@@ -190,4 +192,5 @@ void stream_due(core_t *self, client_t *client, int64_t now)
         effect->position = client_released(client);
     }
     stream_settle(self, client, now);
+    expiry_due(self, client, now);
 }

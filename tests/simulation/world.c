@@ -49,6 +49,8 @@ static void s_set_times(world_t *self)
     core_settings_t *settings = &self->settings;
     if (dice_chance(&self->dice, 70))
         settings->gap_alarm = dice_between(&self->dice, 1, 5000) * MS;
+    if (dice_chance(&self->dice, 40))
+        settings->retain_max = dice_between(&self->dice, 1, 20000) * MS;
     settings->ack_timeout = dice_between(&self->dice, 1, 3000) * MS;
     settings->client_idle_timeout = 20 * DAY;
     if (self->forgets)
@@ -147,6 +149,11 @@ static void s_do_effect(world_t *self, const core_effect_t *effect)
 {
     receiver_t named = {.id_size = effect->receiver_id_size};
     memcpy(named.id, effect->receiver_id, named.id_size);
+    if (effect->kind == EFFECT_EXPIRED) {
+        uint32_t client = world_client(self, effect->id, effect->id_size);
+        self->model.clients[client].expired_told += effect->count;
+        return;
+    }
     model_effect_t seen = {.kind = effect->kind,
                            .receiver = MODEL_NOBODY,
                            .generation = effect->generation,
@@ -195,10 +202,8 @@ static int64_t s_some_time(world_t *self)
 }
 
 //  When an ack is overdue is the core's to find out: the model is told that it did.
-static void s_note_overdue(world_t *self, receiver_t *receiver)
+static void s_note_overdue(world_t *self, receiver_t *receiver, bool stalled)
 {
-    bool stalled =
-        receiver && model_is_stalled(&self->model, world_receiver(self, receiver), self->now);
     for (client_t *at = receiver ? receiver->clients : NULL; at; at = at->next) {
         uint32_t client = world_client(self, at->id, at->id_size);
         if (self->model.clients[client].sent && !at->retained.sent)
@@ -213,10 +218,14 @@ static void s_tick(world_t *self)
     if (core_next_tick(self->core) <= self->now)
         core_tick(self->core, self->now);
     check(core_next_tick(self->core) > self->now, "a timer is due, and has been");
+    //  Who has waited for too long is seen before anything is given up, as that may end the wait.
+    bool stalled[MODEL_SLOTS];
+    for (uint32_t i = 0; i < MODEL_SLOTS; i++)
+        stalled[i] = model_is_stalled(&self->model, i, self->now);
     model_tick(&self->model, stats_get(&self->stats->clients_evicted) - evicted, self->now);
     for (uint32_t i = 0; i < MODEL_SLOTS; i++) {
         const char *id = self->model.receivers[i].id;
-        s_note_overdue(self, core_receiver(self->core, id, strlen(id)));
+        s_note_overdue(self, core_receiver(self->core, id, strlen(id)), stalled[i]);
     }
     world_do_effects(self);
 }

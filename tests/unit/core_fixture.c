@@ -220,6 +220,7 @@ void fixture_pass(fixture_t *self, int64_t by)
         if (next <= self->now)
             core_tick(self->core, self->now);
     }
+    core_tick(self->core, self->now);
 }
 
 //  ---- text --------------------------------------------------------------------------------------
@@ -334,6 +335,9 @@ const char *fixture_effects(fixture_t *self)
             s_say(self, "close:%.*s", effect.receiver->id_size, (const char *)effect.receiver->id);
         else if (effect.kind == EFFECT_DETACHED)
             s_say(self, "%s:%s:%s", effect.reason, receiver, client);
+        else if (effect.kind == EFFECT_EXPIRED)
+            s_say(self, "expired:%s%" PRIu64 ":%" PRIu32, client, effect.position.seq,
+                  effect.count);
         else
             s_say(self, "alarm:%s%" PRIu64, client, effect.position.seq);
         if (effect.kind == EFFECT_OPEN || effect.kind == EFFECT_CLOSE)
