@@ -29,13 +29,16 @@ struct orderer {
 static crew_t *s_new_crew(const orderer_t *self)
 {
     const orderer_settings_t *settings = &self->settings;
-    crew_settings_t crew = {.core = self->core,
-                            .batch_max = settings->batch_max,
-                            .send_hwm = settings->send_hwm,
-                            .pipes = settings->workers,
-                            .count = settings->worker_count,
-                            .stats = settings->stats};
-    return crew_new(&crew);
+    crew_settings_t wanted = {.core = self->core,
+                              .batch_max = settings->batch_max,
+                              .send_hwm = settings->send_hwm,
+                              .stats = settings->stats};
+    crew_t *crew = crew_new(&wanted);
+    for (unsigned k = 0; crew && k < settings->worker_count; k++)
+        crew_add(crew, settings->workers[k]);
+    if (crew)
+        crew_resize(crew, settings->worker_count);
+    return crew;
 }
 
 orderer_t *orderer_new(const orderer_settings_t *settings)
@@ -53,7 +56,7 @@ orderer_t *orderer_new(const orderer_settings_t *settings)
                                 .allow_endpoint = settings->allow_endpoint,
                                 .allow_count = settings->allow_count};
     if (!self->crew)
-        orderer_destroy(&self);
+        orderer_destroy(&self, 0);
     return self;
 }
 
@@ -175,6 +178,21 @@ static void s_flush(orderer_t *self)
 
 //  ---- the actor ---------------------------------------------------------------------------------
 
+static void s_add_worker(orderer_t *self, zsock_t *control)
+{
+    void *pipe = NULL;
+    zsock_recv(control, "p", &pipe);
+    pipe_take_over(pipe);
+    crew_add(self->crew, pipe);
+}
+
+static void s_resize(orderer_t *self, zsock_t *control)
+{
+    int count = 0;
+    zsock_recv(control, "i", &count);
+    crew_resize(self->crew, (unsigned)count);
+}
+
 static void s_control(orderer_t *self, zsock_t *control)
 {
     char *command = zstr_recv_nowait(control);
@@ -182,7 +200,18 @@ static void s_control(orderer_t *self, zsock_t *control)
         self->terminated = true;
     else if (command && strcmp(command, "DRAIN") == 0)
         self->decider.draining = true;
+    else if (command && strcmp(command, "ADD") == 0)
+        s_add_worker(self, control);
+    else if (command && strcmp(command, "RESIZE") == 0)
+        s_resize(self, control);
     zstr_free(&command);
+}
+
+static void s_release_workers(orderer_t *self, zsock_t *control)
+{
+    int worker;
+    while ((worker = crew_release(self->crew)) >= 0)
+        zsock_send(control, "si", "RELEASED", worker);
 }
 
 static void s_look_at_drain(orderer_t *self, zsock_t *control)
@@ -227,6 +256,7 @@ void orderer_run(zsock_t *control, void *args)
         s_do_effects(self);
         s_dispatch(self, now);
         s_flush(self);
+        s_release_workers(self, control);
         s_look_at_drain(self, control);
         if (!busy)
             s_wait(self, control);
@@ -243,23 +273,23 @@ void orderer_take_back(orderer_t *self, pipe_item_t *dispatches)
 }
 
 //  The workers have ended, and with them their use of the endpoints.
-static void s_close_endpoints(orderer_t *self)
+static void s_close_endpoints(orderer_t *self, uint32_t linger)
 {
     receiver_t *receiver;
     while ((receiver = core_any_endpoint(self->core))) {
-        //  What ZeroMQ has for a route was promised to nobody else; after a clean drain it gets the time.
+        //  What ZeroMQ has for a route was promised to nobody else, so it gets the time.
         bool route = receiver->kind == RECEIVER_ROUTE;
-        crew_forget(self->crew, receiver, route && self->drained ? (int)self->settings.linger : 0);
+        crew_forget(self->crew, receiver, route ? (int)linger : 0);
     }
 }
 
-void orderer_destroy(orderer_t **self_p)
+void orderer_destroy(orderer_t **self_p, uint32_t linger)
 {
     orderer_t *self = *self_p;
     if (!self)
         return;
     if (self->crew)
-        s_close_endpoints(self);
+        s_close_endpoints(self, linger);
     core_destroy(&self->core);
     crew_destroy(&self->crew);
     free(self);
