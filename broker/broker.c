@@ -18,6 +18,8 @@
 #define FRONT_PIPE_CAPACITY 64
 #define WORKER_PIPE_CAPACITY 1024 //  dispatches
 
+#define REPLIES_LINGER 100 //  ms that the last replies have to leave, at least
+
 //  Descriptors that are not for receivers, and what a receiver takes: a PUSH socket has an eventfd
 //  and a connection, and the receiver's own connection to the front is a third.
 #define DESCRIPTORS_RESERVED 256
@@ -372,7 +374,7 @@ static uint64_t s_take_apart(broker_t *self, uint32_t linger)
     s_empty_worker_pipes(self);
     uint64_t kept = self->orderer ? orderer_kept(self->orderer) : 0;
     orderer_destroy(&self->orderer, linger);
-    front_destroy(&self->front);
+    front_destroy(&self->front, linger > REPLIES_LINGER ? linger : REPLIES_LINGER);
     for (unsigned k = 0; k < STATS_WORKERS_MAX; k++)
         s_take_apart_worker(&self->workers[k]);
     pipe_destroy(&self->front_near);

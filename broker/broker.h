@@ -33,8 +33,9 @@ bool broker_drained(const broker_t *self);
 void *broker_socket(const broker_t *self);
 void broker_tend(broker_t *self);
 
-//  Stops all actors and frees the broker. What ZeroMQ has taken for routes has `linger` ms to leave.
-//  Returns the number of accepted pushes that were kept and are lost with it. Takes NULL.
+//  Stops all actors and frees the broker; every request that it has gets its reply first. What ZeroMQ
+//  has taken for routes and peers has `linger` ms to leave, replies always some. Returns the number of
+//  accepted pushes that were kept and are lost with it. Takes NULL.
 uint64_t broker_destroy(broker_t **self_p, uint32_t linger);
 
 #endif
