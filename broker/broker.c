@@ -11,16 +11,20 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 //  In units of request weight: one a request, and one for every 4 KiB of it. What is beyond waits
 //  in the ROUTER; a longer pipe would only make the wait of those in it longer.
 #define FRONT_PIPE_CAPACITY 64
 #define WORKER_PIPE_CAPACITY 1024 //  dispatches
 
+#define REPLIES_LINGER 100 //  ms that the last replies have to leave, at least
+
 //  Descriptors that are not for receivers, and what a receiver takes: a PUSH socket has an eventfd
 //  and a connection, and the receiver's own connection to the front is a third.
 #define DESCRIPTORS_RESERVED 256
 #define DESCRIPTORS_A_RECEIVER 4
+#define DESCRIPTORS_A_WORKER 16 //  and some to spare
 
 typedef struct {
     pipe_t *near; //  the orderer's end
@@ -33,9 +37,11 @@ struct broker {
     const config_t *config;
     broker_stats_t *stats;
     pipe_t *front_near, *front_far; //  the front's end, the orderer's
-    pipe_t **worker_pipes; //  the orderer's ends
-    worker_slot_t *workers;
-    unsigned worker_count;
+    worker_slot_t workers[STATS_WORKERS_MAX];
+    unsigned worker_count; //  that share the endpoints
+    unsigned leaving; //  behind them, those that the orderer has not released
+    unsigned wanted; //  workers
+    bool drained;
     core_route_t *routes;
     orderer_t *orderer;
     front_t *front;
@@ -75,12 +81,23 @@ static uint64_t s_wall_clock(void)
 
 //  ---- starting ----------------------------------------------------------------------------------
 
+//  libzmq ends the process where a new actor finds no descriptor.
+static bool s_has_descriptors(void)
+{
+    int taken[DESCRIPTORS_A_WORKER], count = 0;
+    while (count < DESCRIPTORS_A_WORKER && (taken[count] = dup(STDERR_FILENO)) >= 0)
+        count++;
+    bool enough = count == DESCRIPTORS_A_WORKER;
+    while (count)
+        close(taken[--count]);
+    return enough;
+}
+
 static bool s_start_worker(broker_t *self, unsigned k)
 {
     worker_slot_t *slot = &self->workers[k];
-    if (pipe_new(&slot->near, &slot->far, WORKER_PIPE_CAPACITY) < 0)
+    if (!s_has_descriptors() || pipe_new(&slot->near, &slot->far, WORKER_PIPE_CAPACITY) < 0)
         return false;
-    self->worker_pipes[k] = slot->near;
     worker_settings_t settings = {.number = k,
                                   .batch_max = self->config->workers.batch_max,
                                   .batch_bytes = self->config->workers.batch_bytes,
@@ -93,13 +110,9 @@ static bool s_start_worker(broker_t *self, unsigned k)
 
 static bool s_start_workers(broker_t *self)
 {
-    self->worker_count = self->config->workers.count;
-    self->workers = calloc(self->worker_count, sizeof *self->workers);
-    self->worker_pipes = calloc(self->worker_count, sizeof *self->worker_pipes);
-    if (!self->workers || !self->worker_pipes)
-        return false;
-    for (unsigned k = 0; k < self->worker_count; k++)
-        if (!s_start_worker(self, k))
+    self->wanted = self->config->workers.count;
+    while (self->worker_count < self->wanted)
+        if (!s_start_worker(self, self->worker_count++))
             return false;
     stats_set(&self->stats->worker_count, self->worker_count);
     return true;
@@ -153,17 +166,19 @@ static bool s_start_orderer(broker_t *self)
     if (!s_list_routes(self) ||
         pipe_new(&self->front_near, &self->front_far, FRONT_PIPE_CAPACITY) < 0)
         return false;
+    pipe_t *workers[STATS_WORKERS_MAX];
+    for (unsigned k = 0; k < self->worker_count; k++)
+        workers[k] = self->workers[k].near;
     const config_list_t *allow = &self->config->delivery.allow_endpoint;
     orderer_settings_t settings = {.core = s_core_settings(self),
                                    .instance = self->instance,
                                    .batch_max = self->config->workers.batch_max,
                                    .batch_bytes = self->config->workers.batch_bytes,
                                    .send_hwm = self->config->workers.send_hwm,
-                                   .linger = self->config->broker.drain_timeout,
                                    .allow_endpoint = (const char *const *)allow->items,
                                    .allow_count = allow->count,
                                    .front = self->front_far,
-                                   .workers = self->worker_pipes,
+                                   .workers = workers,
                                    .worker_count = self->worker_count,
                                    .stats = self->stats};
     self->orderer = orderer_new(&settings);
@@ -214,7 +229,7 @@ broker_t *broker_new(const config_t *config, char **error)
     }
     if (!*error)
         *error = strdup("no memory, or no more sockets");
-    broker_destroy(&self);
+    broker_destroy(&self, 0);
     return NULL;
 }
 
@@ -228,6 +243,86 @@ const char *broker_http(const broker_t *self)
     return self->http ? http_address(self->http) : "off";
 }
 
+//  ---- workers that come and go ------------------------------------------------------------------
+
+static void s_take_apart_worker(worker_slot_t *slot)
+{
+    zactor_destroy(&slot->actor);
+    worker_destroy(&slot->worker);
+    pipe_destroy(&slot->near);
+    pipe_destroy(&slot->far);
+}
+
+//  Starts those that are missing, and gives them to the orderer. Without descriptors or memory there
+//  are fewer.
+static void s_add_workers(broker_t *self)
+{
+    while (self->worker_count < self->wanted) {
+        worker_slot_t *slot = &self->workers[self->worker_count];
+        if (!s_start_worker(self, self->worker_count)) {
+            s_take_apart_worker(slot);
+            log_error("no memory or no descriptors for %u workers", self->wanted);
+            self->wanted = self->worker_count;
+            return;
+        }
+        pipe_hand_over(slot->near);
+        zsock_send(self->orderer_actor, "sp", "ADD", slot->near);
+        self->worker_count++;
+    }
+}
+
+static void s_count_workers(broker_t *self)
+{
+    stats_set(&self->stats->worker_count, self->worker_count + self->leaving);
+    if (!self->leaving)
+        log_info("%u workers run", self->worker_count);
+}
+
+static void s_resize(broker_t *self)
+{
+    s_add_workers(self);
+    self->leaving = self->worker_count - self->wanted;
+    self->worker_count = self->wanted;
+    zsock_send(self->orderer_actor, "si", "RESIZE", (int)self->wanted);
+    s_count_workers(self);
+}
+
+void broker_resize(broker_t *self, unsigned count)
+{
+    self->wanted = count;
+    //  One after the other: a worker's number is free only when the last one that had it has ended.
+    if (!self->leaving && self->wanted != self->worker_count)
+        s_resize(self);
+}
+
+//  The orderer has let go of a worker, which has no endpoint any more.
+static void s_released(broker_t *self)
+{
+    int worker = 0;
+    zsock_recv(self->orderer_actor, "i", &worker);
+    pipe_take_over(self->workers[worker].near);
+    s_take_apart_worker(&self->workers[worker]);
+    self->leaving--;
+    s_count_workers(self);
+    if (!self->leaving && self->wanted != self->worker_count)
+        s_resize(self);
+}
+
+void broker_tend(broker_t *self)
+{
+    char *message = zstr_recv_nowait(self->orderer_actor);
+    if (message && strcmp(message, "DRAINED") == 0)
+        self->drained = true;
+    else if (message && strcmp(message, "RELEASED") == 0)
+        s_released(self);
+    zstr_free(&message);
+}
+
+void *broker_socket(const broker_t *self)
+{
+    return zsock_resolve(self->orderer_actor);
+}
+
 //  ---- stopping ----------------------------------------------------------------------------------
 
 void broker_drain(broker_t *self)
@@ -236,17 +331,9 @@ void broker_drain(broker_t *self)
     zstr_send(self->orderer_actor, "DRAIN");
 }
 
-bool broker_drained(broker_t *self)
+bool broker_drained(const broker_t *self)
 {
-    char *message = zstr_recv_nowait(self->orderer_actor);
-    bool drained = message && strcmp(message, "DRAINED") == 0;
-    zstr_free(&message);
-    return drained;
-}
-
-void *broker_socket(const broker_t *self)
-{
-    return zsock_resolve(self->orderer_actor);
+    return self->drained;
 }
 
 //  Nothing runs any more: what is in the pipes goes back to whom it belongs.
@@ -265,7 +352,9 @@ static void s_empty_front_pipe(broker_t *self)
 
 static void s_empty_worker_pipes(broker_t *self)
 {
-    for (unsigned k = 0; self->orderer && k < self->worker_count; k++) {
+    for (unsigned k = 0; self->orderer && k < STATS_WORKERS_MAX; k++) {
+        if (!self->workers[k].near)
+            continue;
         orderer_take_back(self->orderer, pipe_empty(self->workers[k].near));
         orderer_take_back(self->orderer, pipe_empty(self->workers[k].far));
     }
@@ -275,30 +364,20 @@ static void s_stop_actors(broker_t *self)
 {
     zactor_destroy(&self->front_actor);
     zactor_destroy(&self->orderer_actor);
-    for (unsigned k = 0; self->workers && k < self->worker_count; k++)
+    for (unsigned k = 0; k < STATS_WORKERS_MAX; k++)
         zactor_destroy(&self->workers[k].actor);
 }
 
-static void s_destroy_workers(broker_t *self)
-{
-    for (unsigned k = 0; self->workers && k < self->worker_count; k++) {
-        worker_destroy(&self->workers[k].worker);
-        pipe_destroy(&self->workers[k].near);
-        pipe_destroy(&self->workers[k].far);
-    }
-    free(self->workers);
-    free(self->worker_pipes);
-}
-
 //  Takes the broker apart when all its threads have ended. Returns what was accepted and is kept.
-static uint64_t s_take_apart(broker_t *self)
+static uint64_t s_take_apart(broker_t *self, uint32_t linger)
 {
     s_empty_front_pipe(self);
     s_empty_worker_pipes(self);
     uint64_t kept = self->orderer ? orderer_kept(self->orderer) : 0;
-    orderer_destroy(&self->orderer);
-    front_destroy(&self->front);
-    s_destroy_workers(self);
+    orderer_destroy(&self->orderer, linger);
+    front_destroy(&self->front, linger > REPLIES_LINGER ? linger : REPLIES_LINGER);
+    for (unsigned k = 0; k < STATS_WORKERS_MAX; k++)
+        s_take_apart_worker(&self->workers[k]);
     pipe_destroy(&self->front_near);
     pipe_destroy(&self->front_far);
     stats_destroy(&self->stats);
@@ -307,7 +386,7 @@ static uint64_t s_take_apart(broker_t *self)
     return kept;
 }
 
-uint64_t broker_destroy(broker_t **self_p)
+uint64_t broker_destroy(broker_t **self_p, uint32_t linger)
 {
     broker_t *self = *self_p;
     if (!self)
@@ -315,5 +394,5 @@ uint64_t broker_destroy(broker_t **self_p)
     http_destroy(&self->http);
     s_stop_actors(self);
     *self_p = NULL;
-    return s_take_apart(self);
+    return s_take_apart(self, linger);
 }

@@ -20,14 +20,22 @@ broker_t *broker_new(const config_t *config, char **error);
 const char *broker_endpoints(const broker_t *self);
 const char *broker_http(const broker_t *self);
 
-//  From now on new pushes are refused. broker_drained says when all that was released to receivers
-//  which are there is acknowledged; broker_socket becomes readable then.
-void broker_drain(broker_t *self);
-bool broker_drained(broker_t *self);
-void *broker_socket(const broker_t *self);
+//  From now on as many workers are to run. Endpoints move between them while pushes go on; those that
+//  are not needed end as soon as they have none.
+void broker_resize(broker_t *self, unsigned count);
 
-//  Stops all actors and frees the broker. Returns the number of accepted pushes that were kept and
-//  are lost with it. Takes NULL.
-uint64_t broker_destroy(broker_t **self_p);
+//  From now on new pushes are refused. broker_drained says when all that was released to receivers
+//  which are there is acknowledged.
+void broker_drain(broker_t *self);
+bool broker_drained(const broker_t *self);
+
+//  A socket that is readable when broker_tend has something to do, which does not block for long.
+void *broker_socket(const broker_t *self);
+void broker_tend(broker_t *self);
+
+//  Stops all actors and frees the broker; every request that it has gets its reply first. What ZeroMQ
+//  has taken for routes and peers has `linger` ms to leave, replies always some. Returns the number of
+//  accepted pushes that were kept and are lost with it. Takes NULL.
+uint64_t broker_destroy(broker_t **self_p, uint32_t linger);
 
 #endif

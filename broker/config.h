@@ -1,8 +1,9 @@
 /*  config.h - the configuration: one plain struct, checked whole before anything starts
 
     Values come from `--set path=value`, else from the ZPL file, else from the default. A file is
-    read and checked completely before any of it is used; the struct is then constant. All functions
-    are for the main thread; http and the actors only read what they were given.                  */
+    read and checked completely before any of it is used; the struct is then constant, but for the
+    values that a reload takes over. It is the main thread's alone: http and the actors have copies
+    of what they were given, or borrow lists that no reload touches.                              */
 
 #ifndef SEQPUSH_CONFIG_H
 #define SEQPUSH_CONFIG_H

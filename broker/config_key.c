@@ -28,7 +28,7 @@ static const char *const s_formats[] = {"text", "json", NULL};
 #define DAY 86400000
 
 const config_key_t config_keys[] = {
-    {KEY(broker, drain_timeout), .initial = "5000", RANGE(0, 60 * MINUTE, "ms"),
+    {KEY(broker, drain_timeout), .initial = "5000", RANGE(0, 60 * MINUTE, "ms"), .live = true,
      .help = "how long a stop waits for what was released to be acknowledged"},
 
     {KEY(front, bind), .initial = "tcp://127.0.0.1:5570", .form = FORM_BIND,
@@ -53,7 +53,7 @@ const config_key_t config_keys[] = {
     {KEY(ordering, memory_max), .initial = "268435456", RANGE(65536, UINT64_C(1) << 40, "bytes"),
      .help = "what is kept in all"},
 
-    {KEY(workers, count), RANGE(1, 64, "workers"),
+    {KEY(workers, count), RANGE(1, 64, "workers"), .live = true,
      .help = "sender workers; default: half the processors"},
     {KEY(workers, batch_max), .initial = "64", RANGE(1, 4096, "pushes"),
      .help = "most pushes of one delivery"},
@@ -88,8 +88,9 @@ const config_key_t config_keys[] = {
     {KEY(security, allow_plaintext), .initial = "0", RANGE(0, 1, NULL),
      .help = "1: front and http may bind addresses off loopback, unencrypted"},
 
-    {KEY(log, level), .initial = "info", .names = s_levels, .help = "least of what is logged"},
-    {KEY(log, format), .initial = "text", .names = s_formats, .help = "of a line"},
+    {KEY(log, level), .initial = "info", .names = s_levels, .live = true,
+     .help = "least of what is logged"},
+    {KEY(log, format), .initial = "text", .names = s_formats, .live = true, .help = "of a line"},
 
     {0},
 };

@@ -31,6 +31,7 @@ typedef struct {
     config_key_type_t type;
     bool in_route;
     bool optional; //  may be empty
+    bool live; //  a reload takes effect; of any other key it needs a restart
     const char *initial; //  default, as a file would have it; NULL: not a constant, or none
     uint64_t min, max; //  of a number
     const char *unit; //  of a number; NULL: none
@@ -54,6 +55,9 @@ void *config_key_field(const config_key_t *self, const config_t *config);
 
 //  The field's value, of a number or a flag.
 uint64_t config_key_number(const config_key_t *self, const config_t *config);
+
+//  Writes the key with its value as lines of a file; of a section that may repeat, all of them.
+void config_key_print(const config_key_t *self, const config_t *config, FILE *out);
 
 //  True if keys lie under `path`.
 bool config_key_is_section(const char *path);

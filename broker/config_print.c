@@ -29,21 +29,21 @@ static void s_print_routes(const config_t *self, FILE *out)
     }
 }
 
-static void s_print_value(const config_t *self, const config_key_t *key, FILE *out)
+void config_key_print(const config_key_t *self, const config_t *config, FILE *out)
 {
-    const char *name = strchr(key->path, '/') + 1;
-    switch (key->type) {
+    const char *name = strchr(self->path, '/') + 1;
+    switch (self->type) {
     case KEY_ROUTES:
-        s_print_routes(self, out);
+        s_print_routes(config, out);
         break;
     case KEY_LIST:
-        s_print_list(config_key_field(key, self), name, out);
+        s_print_list(config_key_field(self, config), name, out);
         break;
     case KEY_TEXT:
-        s_print_text(out, 4, name, *(char **)config_key_field(key, self));
+        s_print_text(out, 4, name, *(char **)config_key_field(self, config));
         break;
     default:
-        fprintf(out, "    %s = %" PRIu64 "\n", name, config_key_number(key, self));
+        fprintf(out, "    %s = %" PRIu64 "\n", name, config_key_number(self, config));
     }
 }
 
@@ -67,6 +67,6 @@ void config_print(const config_t *self, FILE *out)
         if (config_key_begins_section(key))
             fprintf(out, "%.*s\n", (int)strcspn(key->path, "/"), key->path);
         s_print_help(key, out);
-        s_print_value(self, key, out);
+        config_key_print(key, self, out);
     }
 }

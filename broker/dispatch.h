@@ -3,7 +3,10 @@
     A dispatch of pushes is for one endpoint. It holds a reference to the frame of every push in it,
     so that the bytes stay while the worker has it, whatever the orderer forgets meanwhile; only the
     orderer counts the references, when it fills a dispatch and when it has it back. The worker
-    returns the dispatches of an endpoint in the order in which it got them.                      */
+    returns the dispatches of an endpoint in the order in which it got them.
+
+    An endpoint may move to another worker, by way of the orderer. What waits for it goes along and
+    comes back from its new worker, still in order.                                               */
 
 #ifndef SEQPUSH_DISPATCH_H
 #define SEQPUSH_DISPATCH_H
@@ -17,6 +20,8 @@ typedef enum {
     DISPATCH_PUSHES,
     DISPATCH_OPEN, //  make the endpoint's socket and connect it
     DISPATCH_CLOSE, //  close it; what waits for it comes back unsent, then this
+    DISPATCH_YIELD, //  give it up as it is, with its socket and all that waits: it moves on
+    DISPATCH_ADOPT, //  take one that another worker has yielded
 } dispatch_kind_t;
 
 //  One entry of a Delivery: a push, a gap notice or a marker, encoded as field 1 of it.
@@ -33,6 +38,7 @@ typedef struct {
     dispatch_kind_t kind;
     bool sent; //  report: ZeroMQ has taken it
     struct endpoint *endpoint; //  the worker's
+    struct seat *seat; //  the orderer's
     struct receiver *receiver; //  the orderer's; the worker does not look into it
     uint64_t generation;
     uint32_t count;

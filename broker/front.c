@@ -11,6 +11,8 @@
 #define SWEEP_EVERY 1000000000LL //  ns
 #define PUBLISHES_FOR 10000000000LL //  ns without a push until a peer is no publisher any more
 #define FORGET_AFTER 120000000000LL //  ns without a word until a peer is forgotten
+#define FINISH_WITHIN 100000000LL //  ns for which the end reads requests, if they go on coming
+#define FINISH_QUIET 10 //  ms without a request after which none is on its way
 #define RETRY_OVER_CREDIT 20 //  ms until pushes beyond a publisher's credit may come again
 
 struct front {
@@ -21,6 +23,7 @@ struct front {
     char *endpoints;
     peer_table_t peers;
     peer_t *owed; //  peers for which a PushAck is gathered
+    uint64_t undecided; //  requests that are with the orderer
     int64_t swept_at;
     bool terminated;
 };
@@ -85,7 +88,7 @@ front_t *front_new(const front_settings_t *settings, char **error)
     self->router = s_router(settings);
     self->handle = self->router ? zsock_resolve(self->router) : NULL;
     if (!self->router || !s_bind(self, error))
-        front_destroy(&self);
+        front_destroy(&self, 0);
     return self;
 }
 
@@ -94,12 +97,14 @@ const char *front_endpoints(const front_t *self)
     return self->endpoints;
 }
 
-void front_destroy(front_t **self_p)
+void front_destroy(front_t **self_p, uint32_t linger)
 {
     front_t *self = *self_p;
     if (!self)
         return;
     peer_fini(&self->peers);
+    if (self->router)
+        zsock_set_linger(self->router, (int)linger);
     zsock_destroy(&self->router);
     free(self->endpoints);
     free(self);
@@ -236,6 +241,7 @@ static bool s_take_replies(front_t *self)
     while (item) {
         request_t *request = (request_t *)item;
         item = item->next;
+        self->undecided -= request->kind != REPLY_UNASKED;
         s_answer(self, request);
         request_destroy(&request);
     }
@@ -266,6 +272,12 @@ static void s_cut_to_credit(front_t *self, const peer_t *peer, request_t *reques
     }
 }
 
+static void s_put(front_t *self, request_t *request, uint32_t weight)
+{
+    self->undecided++;
+    pipe_put(self->settings.orderer, &request->item, weight);
+}
+
 static void s_pass_on(front_t *self, peer_t *peer, request_t *request, int64_t now)
 {
     request->peer = peer->number;
@@ -278,7 +290,7 @@ static void s_pass_on(front_t *self, peer_t *peer, request_t *request, int64_t n
         peer->undecided += request->count;
     }
     size_t size = frame_size(request->frame);
-    pipe_put(self->settings.orderer, &request->item, 1 + (uint32_t)(size >> 12));
+    s_put(self, request, 1 + (uint32_t)(size >> 12));
 }
 
 //  Answers with an Error, which goes through the orderer like any request: so it comes in its place
@@ -296,7 +308,7 @@ static void s_refuse(front_t *self, const peer_t *peer, error_code_t code, const
     request->code = code;
     request->reply =
         reply_pack_error(code, reason, self->settings.instance, request_id, &request->reply_size);
-    pipe_put(self->settings.orderer, &request->item, 1);
+    s_put(self, request, 1);
 }
 
 static void s_read(front_t *self, peer_t *peer, zmq_msg_t *message, int64_t now)
@@ -406,6 +418,32 @@ static void s_wait(front_t *self, zsock_t *control)
         s_control(self, control);
 }
 
+//  Waits for a reply, or for a request if there is credit to read it. Returns false if there is none
+//  for long.
+static bool s_wait_at_end(front_t *self, bool reads)
+{
+    zmq_pollitem_t items[] = {{pipe_socket(self->settings.orderer), 0, ZMQ_POLLIN, 0},
+                              {self->handle, 0, ZMQ_POLLIN, 0}};
+    int count = reads && pipe_has_credit(self->settings.orderer) ? 2 : 1;
+    return zmq_poll(items, count, reads ? FINISH_QUIET : -1) > 0;
+}
+
+//  Answers what has come in before the end, until no more comes, and waits for nothing but the
+//  orderer, which decides all that it gets.
+static void s_finish(front_t *self)
+{
+    int64_t end = pipe_clock() + FINISH_WITHIN;
+    bool reads = true;
+    while (reads || self->undecided) {
+        bool busy = s_take_replies(self);
+        busy |= reads && s_take_requests(self);
+        pipe_flush(self->settings.orderer);
+        reads = reads && pipe_clock() < end;
+        if (!busy && (reads || self->undecided))
+            reads = s_wait_at_end(self, reads) && reads;
+    }
+}
+
 void front_run(zsock_t *control, void *args)
 {
     front_t *self = args;
@@ -425,4 +463,5 @@ void front_run(zsock_t *control, void *args)
                 s_sweep(self, now);
         }
     }
+    s_finish(self);
 }

@@ -30,10 +30,11 @@ front_t *front_new(const front_settings_t *settings, char **error);
 //  The bound endpoints, wildcards resolved, separated by commas. Owned by the front.
 const char *front_endpoints(const front_t *self);
 
-//  After the actor has ended.
-void front_destroy(front_t **self_p);
+//  After the actor has ended. Replies that ZeroMQ has taken have `linger` ms to leave.
+void front_destroy(front_t **self_p, uint32_t linger);
 
-//  The actor (zactor_fn): runs the front `args` until $TERM.
+//  The actor (zactor_fn): runs the front `args` until $TERM. Then it answers what has come in, which
+//  needs the orderer still, and ends.
 void front_run(zsock_t *control, void *args);
 
 #endif

@@ -31,8 +31,8 @@ static const char *const s_levels[] = {
 static const char *const s_formats[] = {"text", "json"};
 
 static _Atomic unsigned s_dropped; //  lines, since the last one that was written
-static size_t s_level = LOG_LEVEL_INFO;
-static size_t s_format = 0;
+static _Atomic size_t s_level = LOG_LEVEL_INFO;
+static _Atomic size_t s_format = 0;
 
 //  The place of a name; `count` if it is not there.
 static size_t s_find(const char *const *names, size_t count, const char *name)

@@ -12,7 +12,7 @@
 typedef enum { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG } log_level_t;
 
 //  Sets level ("error", "warning", "info", "debug") and format ("text", "json") for the process.
-//  Returns false and changes nothing if a name is not known. Before the first thread starts.
+//  Returns false and changes nothing if a name is not known. Main thread.
 bool log_setup(const char *level, const char *format);
 
 void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -2,6 +2,7 @@
 
 #include "broker.h"
 #include "log.h"
+#include "reload.h"
 #include <czmq.h>
 #include <errno.h>
 #include <getopt.h>
@@ -104,32 +105,62 @@ static int s_wait(broker_t *broker, int signals, long timeout)
     zmq_pollitem_t items[] = {{NULL, signals, ZMQ_POLLIN, 0},
                               {broker_socket(broker), 0, ZMQ_POLLIN, 0}};
     struct signalfd_siginfo info = {0};
-    if (zmq_poll(items, 2, timeout) > 0 && items[0].revents &&
-        read(signals, &info, sizeof info) != sizeof info)
+    if (zmq_poll(items, 2, timeout) <= 0)
+        return 0;
+    if (items[1].revents)
+        broker_tend(broker);
+    if (items[0].revents && read(signals, &info, sizeof info) != sizeof info)
         return 0;
     return (int)info.ssi_signo;
 }
 
-static void s_drain(broker_t *broker, int signals, uint32_t timeout)
+//  Returns how many ms of `timeout` were not needed.
+static uint32_t s_drain(broker_t *broker, int signals, uint32_t timeout)
 {
     broker_drain(broker);
-    int64_t end = zclock_mono() + timeout;
-    for (;;) {
-        int64_t left = end - zclock_mono();
-        if (left <= 0)
-            break;
+    int64_t end = zclock_mono() + timeout, left = timeout;
+    while (!broker_drained(broker) && left > 0) {
         int signal_number = s_wait(broker, signals, (long)left);
         if (signal_number == SIGTERM || signal_number == SIGINT) {
             log_warning("a second signal: stopping at once");
-            return;
+            return 0;
         }
-        if (broker_drained(broker))
-            return;
+        left = end - zclock_mono();
     }
+    if (broker_drained(broker))
+        return left > 0 ? (uint32_t)left : 0;
     log_warning("not all was delivered within %" PRIu32 " ms", timeout);
+    return 0;
 }
 
-static int s_serve(const config_t *config, int signals)
+static void s_set_log(const arguments_t *arguments, const config_t *config)
+{
+    log_setup(arguments->verbose ? "debug" : config->log.level, config->log.format);
+}
+
+static config_t *s_load(const arguments_t *arguments, char **error)
+{
+    return config_load(arguments->file, arguments->sets, arguments->set_count, error);
+}
+
+//  Reads the configuration again; a wrong one leaves everything as it is.
+static void s_reload(const arguments_t *arguments, config_t *config, broker_t *broker)
+{
+    char *error = NULL;
+    config_t *fresh = s_load(arguments, &error);
+    if (!fresh) {
+        log_error("SIGHUP: the configuration stays as it is: %s", error ? error : "out of memory");
+        free(error);
+        return;
+    }
+    unsigned taken = reload_take(config, fresh);
+    log_info("SIGHUP: the configuration was read, changes that take effect: %u", taken);
+    config_destroy(&fresh);
+    s_set_log(arguments, config);
+    broker_resize(broker, config->workers.count);
+}
+
+static int s_serve(const arguments_t *arguments, config_t *config, int signals)
 {
     char *error = NULL;
     broker_t *broker = broker_new(config, &error);
@@ -143,11 +174,11 @@ static int s_serve(const config_t *config, int signals)
     do {
         signal_number = s_wait(broker, signals, -1);
         if (signal_number == SIGHUP)
-            log_warning("SIGHUP: nothing can be reloaded yet, restart to take a new configuration");
+            s_reload(arguments, config, broker);
     } while (signal_number != SIGTERM && signal_number != SIGINT);
     log_info("stopping: new pushes are refused");
-    s_drain(broker, signals, config->broker.drain_timeout);
-    uint64_t kept = broker_destroy(&broker);
+    uint32_t left = s_drain(broker, signals, config->broker.drain_timeout);
+    uint64_t kept = broker_destroy(&broker, left);
     log_info("stopped with %" PRIu64 " accepted pushes undelivered", kept);
     return EXIT_SUCCESS;
 }
@@ -155,7 +186,7 @@ static int s_serve(const config_t *config, int signals)
 static int s_run(const arguments_t *arguments)
 {
     char *error = NULL;
-    config_t *config = config_load(arguments->file, arguments->sets, arguments->set_count, &error);
+    config_t *config = s_load(arguments, &error);
     if (!config) {
         fprintf(stderr, "seqpushd: %s\n", error ? error : "out of memory");
         free(error);
@@ -165,10 +196,10 @@ static int s_run(const arguments_t *arguments)
     if (arguments->print) {
         config_print(config, stdout);
     } else if (!arguments->check) {
-        log_setup(arguments->verbose ? "debug" : config->log.level, config->log.format);
+        s_set_log(arguments, config);
         int signals = s_open_signals();
         zsys_handler_set(NULL);
-        status = s_serve(config, signals);
+        status = s_serve(arguments, config, signals);
         zsys_shutdown();
         close(signals);
     }

@@ -73,6 +73,7 @@ static const figure_t s_orderer[] = {
     {FIGURE(orderer_stats_t, acks_stale)},
     {FIGURE(orderer_stats_t, acks_beyond)},
     {FIGURE(orderer_stats_t, acks_unknown)},
+    {FIGURE(orderer_stats_t, endpoints_moved)},
     {FIGURE(orderer_stats_t, attaches)},
     {FIGURE(orderer_stats_t, takeovers)},
     {FIGURE(orderer_stats_t, receivers_timed_out)},

@@ -19,12 +19,11 @@ typedef struct {
     uint32_t batch_max; //  entries a dispatch
     uint32_t batch_bytes; //  bytes a dispatch, about
     uint32_t send_hwm; //  frames a PUSH socket
-    uint32_t linger; //  ms that routes have at the end for what ZeroMQ has taken
     const char *const *allow_endpoint; //  patterns
     size_t allow_count;
     pipe_t *front; //  borrowed; the orderer's end
-    pipe_t *const *workers; //  borrowed; the orderer's ends
-    unsigned worker_count;
+    pipe_t *const *workers; //  the orderer's ends, borrowed; the array is copied
+    unsigned worker_count; //  to begin with
     broker_stats_t *stats; //  borrowed
 } orderer_settings_t;
 
@@ -35,11 +34,16 @@ orderer_t *orderer_new(const orderer_settings_t *settings);
 //  Main thread, when all actors have ended: takes back dispatches that were left in a pipe.
 void orderer_take_back(orderer_t *self, pipe_item_t *dispatches);
 
-//  After that: closes what endpoints there are, frees the orderer and all that the core keeps.
-void orderer_destroy(orderer_t **self_p);
+//  After that: closes what endpoints there are, frees the orderer and all that the core keeps. What
+//  ZeroMQ has taken for routes has `linger` ms to leave.
+void orderer_destroy(orderer_t **self_p, uint32_t linger);
 
-//  The actor (zactor_fn): runs the orderer `args` until $TERM. On DRAIN it refuses new pushes, and
-//  says DRAINED once all that was released to receivers which are there is acknowledged.
+//  The actor (zactor_fn): runs the orderer `args` until $TERM.
+//  - On DRAIN it refuses new pushes, and says DRAINED once all that was released to receivers which
+//    are there is acknowledged.
+//  - On ADD it has another worker, the next one, by the pipe whose pointer follows.
+//  - On RESIZE as many workers as follow share the endpoints. Of each that is to have none any more
+//    it says RELEASED with its number when that is so; the pipe is then main's again.
 void orderer_run(zsock_t *control, void *args);
 
 //  Pushes that the core keeps. When the actor has ended.

@@ -172,6 +172,16 @@ pipe_item_t *pipe_empty(pipe_t *self)
     return all;
 }
 
+void pipe_hand_over(pipe_t *self)
+{
+    HANDED_OVER(self);
+}
+
+void pipe_take_over(pipe_t *self)
+{
+    TAKEN_OVER(self);
+}
+
 void *pipe_socket(const pipe_t *self)
 {
     return self->handle;

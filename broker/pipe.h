@@ -14,7 +14,8 @@
     Credit comes in with pipe_take. So an actor's turn is: take, put, flush; and it waits only after
     a turn whose take found nothing.
 
-    An end belongs to one thread at a time.                                                       */
+    An end belongs to one thread at a time. It may go to another one over a socket, which is fence
+    enough: pipe_hand_over before, pipe_take_over there.                                          */
 
 #ifndef SEQPUSH_PIPE_H
 #define SEQPUSH_PIPE_H
@@ -55,6 +56,10 @@ pipe_item_t *pipe_take(pipe_t *self, int64_t *waited);
 //  Takes everything that is left in an end whose threads have stopped: what came in and what waits
 //  for a flush. Returns the chain, or NULL.
 pipe_item_t *pipe_empty(pipe_t *self);
+
+//  Says that the end goes to another thread, and that it has come.
+void pipe_hand_over(pipe_t *self);
+void pipe_take_over(pipe_t *self);
 
 //  The socket to poll for input. Owned by the pipe.
 void *pipe_socket(const pipe_t *self);

@@ -67,6 +67,7 @@ typedef struct receiver {
     timer_entry_t resend; //  when to look for clients that must go back
 
     struct endpoint *endpoint; //  the worker's handle for its socket; the orderer's to set
+    struct seat *seat; //  what the orderer knows of it; the orderer's to set
     unsigned worker; //  who has it; the orderer's to set
     stats_t *inflight; //  that worker's gauge; the orderer's to set
 

@@ -149,6 +149,7 @@ typedef struct {
     stats_t acks_stale; //  acks of another generation
     stats_t acks_beyond; //  positions acknowledged that were never sent
     stats_t acks_unknown; //  acks of an unknown receiver or of another's client
+    stats_t endpoints_moved; //  from one worker to another
     stats_t attaches; //  Attach requests granted
     stats_t takeovers; //  clients or endpoints taken over by another receiver
     stats_t receivers_timed_out;

@@ -2,7 +2,9 @@
 
     A receiver's endpoint has one PUSH socket for one generation, so what was queued for a dead
     predecessor goes with its socket. The orderer makes the object and gives it to a worker with a
-    DISPATCH_OPEN; from then on it is the worker's until the DISPATCH_CLOSE comes back.           */
+    DISPATCH_OPEN; from then on it is the worker's until the DISPATCH_CLOSE comes back. A
+    DISPATCH_YIELD takes it from one worker, a DISPATCH_ADOPT gives it to another: the socket moves
+    between threads behind the fence of the pipes, as ZeroMQ allows.                              */
 
 #ifndef SEQPUSH_ENDPOINT_H
 #define SEQPUSH_ENDPOINT_H

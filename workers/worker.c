@@ -96,16 +96,21 @@ static void s_open(worker_t *self, dispatch_t *dispatch)
     s_give_back(self, dispatch);
 }
 
-static void s_close(worker_t *self, dispatch_t *dispatch)
+//  Forgets an endpoint; it is not the worker's any more. Returns its backlog.
+static uint64_t s_forget(worker_t *self, endpoint_t *endpoint)
 {
-    endpoint_t *endpoint = dispatch->endpoint;
     if (!s_remove(&self->waiting, endpoint) && s_remove(&self->blocked, endpoint))
         stats_add(&self->stats->endpoints_blocked, (uint64_t)-1);
     uint64_t backlog = endpoint_backlog(endpoint);
     stats_add(&self->stats->backlog_messages, -backlog);
-    stats_add(&self->stats->discarded, backlog);
     stats_add(&self->stats->endpoints, (uint64_t)-1);
-    pipe_item_t *unsent = endpoint_close(endpoint, 0);
+    return backlog;
+}
+
+static void s_close(worker_t *self, dispatch_t *dispatch)
+{
+    stats_add(&self->stats->discarded, s_forget(self, dispatch->endpoint));
+    pipe_item_t *unsent = endpoint_close(dispatch->endpoint, 0);
     while (unsent) {
         pipe_item_t *next = unsent->next;
         s_give_back(self, (dispatch_t *)unsent);
@@ -114,13 +119,56 @@ static void s_close(worker_t *self, dispatch_t *dispatch)
     s_give_back(self, dispatch);
 }
 
+static void s_yield(worker_t *self, dispatch_t *dispatch)
+{
+    s_forget(self, dispatch->endpoint);
+    s_give_back(self, dispatch);
+}
+
+//  An endpoint that would have blocked where it was is tried here at once.
+static void s_adopt(worker_t *self, dispatch_t *dispatch)
+{
+    endpoint_t *endpoint = dispatch->endpoint;
+    uint64_t backlog = endpoint_backlog(endpoint);
+    if (backlog)
+        s_append(&self->waiting, endpoint);
+    stats_add(&self->stats->backlog_messages, backlog);
+    stats_add(&self->stats->endpoints, 1);
+    s_give_back(self, dispatch);
+}
+
 static void s_put(worker_t *self, dispatch_t *dispatch)
 {
     endpoint_t *endpoint = dispatch->endpoint;
+    if (!dispatch->count) {
+        s_give_back(self, dispatch);
+        return;
+    }
     if (!endpoint_backlog(endpoint))
         s_append(&self->waiting, endpoint);
     stats_add(&self->stats->backlog_messages, dispatch->count);
     endpoint_put(endpoint, dispatch);
+}
+
+static void s_obey(worker_t *self, dispatch_t *dispatch)
+{
+    switch (dispatch->kind) {
+    case DISPATCH_PUSHES:
+        s_put(self, dispatch);
+        break;
+    case DISPATCH_OPEN:
+        s_open(self, dispatch);
+        break;
+    case DISPATCH_CLOSE:
+        s_close(self, dispatch);
+        break;
+    case DISPATCH_YIELD:
+        s_yield(self, dispatch);
+        break;
+    case DISPATCH_ADOPT:
+        s_adopt(self, dispatch);
+        break;
+    }
 }
 
 static bool s_take(worker_t *self)
@@ -132,15 +180,7 @@ static bool s_take(worker_t *self)
     histogram_add(&self->stats->batch_wait, (uint64_t)waited, 1);
     while (item) {
         pipe_item_t *next = item->next;
-        dispatch_t *dispatch = (dispatch_t *)item;
-        if (dispatch->kind == DISPATCH_OPEN)
-            s_open(self, dispatch);
-        else if (dispatch->kind == DISPATCH_CLOSE)
-            s_close(self, dispatch);
-        else if (dispatch->count)
-            s_put(self, dispatch);
-        else
-            s_give_back(self, dispatch);
+        s_obey(self, (dispatch_t *)item);
         item = next;
     }
     return true;

@@ -2,7 +2,8 @@
 
     It takes dispatches from the orderer, sends what waits for each endpoint as one Delivery
     whenever it gets to it, and gives the dispatches back as reports. It never blocks: an endpoint
-    that would is set aside and tried again while the others are served.                          */
+    that would is set aside and tried again while the others are served. It yields and adopts
+    endpoints as the orderer says, and holds nothing else: with its last endpoint gone it may end.  */
 
 #ifndef SEQPUSH_WORKER_H
 #define SEQPUSH_WORKER_H

@@ -1,0 +1,344 @@
+//  decider.c - decides requests; see decider.h
+
+#include "decider.h"
+#include "address.h"
+#include "reply.h"
+#include <stdlib.h>
+
+#define SPARSE_ROOM 4096 //  bytes of a frame that may be something else than its pushes
+
+//  ---- pushes ------------------------------------------------------------------------------------
+
+static void s_refuse_all(request_t *request)
+{
+    for (uint32_t i = 0; i < request->count; i++) {
+        push_t *push = &request->pushes[i];
+        if (push->outcome != OUTCOME_ACCEPTED)
+            continue;
+        push->outcome = OUTCOME_SHUTTING_DOWN;
+        push->now_epoch = push->next_seq = push->window_end = 0;
+        push->retry_after_ms = 0;
+    }
+}
+
+//  A kept push holds its whole frame. One that is mostly something else, as a peer may make it, would
+//  keep more memory than the bounds count.
+static bool s_is_sparse(const request_t *request)
+{
+    size_t used = 0;
+    for (uint32_t i = 0; i < request->count; i++)
+        if (request->pushes[i].outcome == OUTCOME_ACCEPTED)
+            used += request->pushes[i].size;
+    return frame_size(request->frame) > 2 * used + SPARSE_ROOM;
+}
+
+static void s_decide_all(const decider_t *self, request_t *request, int64_t now)
+{
+    core_begin_batch(self->core, s_is_sparse(request));
+    for (uint32_t i = 0; i < request->count; i++) {
+        //  All of this is random memory, and each step needs what the one before it has fetched.
+        if (i + 12 < request->count)
+            core_prefetch_slot(self->core, &request->pushes[i + 12]);
+        if (i + 8 < request->count)
+            core_prefetch_client(self->core, &request->pushes[i + 8]);
+        if (i + 4 < request->count)
+            core_prefetch_places(self->core, &request->pushes[i + 4]);
+        if (request->pushes[i].outcome == OUTCOME_ACCEPTED)
+            core_push(self->core, request->frame, &request->pushes[i], now);
+        else
+            core_refused(self->core, &request->pushes[i], now);
+    }
+}
+
+static void s_count_outcomes(const decider_t *self, request_t *request)
+{
+    request->accepted = request->rejected = 0;
+    for (uint32_t i = 0; i < request->count; i++) {
+        const push_t *push = &request->pushes[i];
+        if (push->outcome == OUTCOME_ACCEPTED) {
+            request->accepted++;
+            request->unreceived += push->unreceived;
+        } else {
+            request->rejected++;
+            stats_add(&self->stats->outcomes[push->outcome], 1);
+        }
+    }
+    stats_add(&self->stats->outcomes[OUTCOME_ACCEPTED], request->accepted);
+    stats_add(&self->stats->unreceived, request->unreceived);
+}
+
+static void s_push(const decider_t *self, request_t *request, int64_t now)
+{
+    if (self->draining)
+        s_refuse_all(request);
+    else
+        s_decide_all(self, request, now);
+    s_count_outcomes(self, request);
+    uint64_t took = (uint64_t)(pipe_clock() - request->received_at);
+    histogram_add(&self->stats->enqueue, took, request->count);
+}
+
+//  ---- replies -----------------------------------------------------------------------------------
+
+static void s_reply(const decider_t *self, request_t *request, Seqpush__V1__Reply *reply)
+{
+    free(request->reply);
+    request->reply = reply_pack(reply, self->instance, request->request_id, &request->reply_size);
+}
+
+static void s_error(const decider_t *self, request_t *request, error_code_t code,
+                    const char *message)
+{
+    request->failed = true;
+    request->code = code;
+    free(request->reply);
+    request->reply =
+        reply_pack_error(code, message, self->instance, request->request_id, &request->reply_size);
+}
+
+//  ---- receivers ---------------------------------------------------------------------------------
+
+static bool s_is_allowed(const decider_t *self, const char *address)
+{
+    for (size_t i = 0; i < self->allow_count; i++)
+        if (address_matches(address, self->allow_endpoint[i]))
+            return true;
+    return false;
+}
+
+//  Attaches the clients that the request names, and lists where each goes on.
+static void s_attach_clients(const decider_t *self, receiver_t *receiver,
+                             const Seqpush__V1__Attach *attach, Seqpush__V1__Attached *attached,
+                             Seqpush__V1__Position *positions, int64_t now)
+{
+    for (size_t i = 0; i < attach->n_clients; i++) {
+        const Seqpush__V1__Position *asked = attach->clients[i];
+        position_t at = {asked->epoch, asked->seq};
+        bool granted = core_attach_client(self->core, receiver, asked->client_id.data,
+                                          asked->client_id.len, &at, now);
+        seqpush__v1__position__init(&positions[i]);
+        positions[i].client_id = asked->client_id;
+        positions[i].epoch = at.epoch;
+        positions[i].seq = at.seq;
+        if (granted)
+            attached->positions[attached->n_positions++] = &positions[i];
+        else
+            attached->refused[attached->n_refused++] = &positions[i];
+    }
+}
+
+//  Attaches the prefix, if the request names one. False: the receiver has too many.
+static bool s_attach_prefix(const decider_t *self, receiver_t *receiver,
+                            const Seqpush__V1__Attach *attach, int64_t now)
+{
+    return attach->prefix_case != SEQPUSH__V1__ATTACH__PREFIX_CLIENT_PREFIX ||
+           core_attach_prefix(self->core, receiver, attach->client_prefix.data,
+                              attach->client_prefix.len, now);
+}
+
+static void s_attach_all(const decider_t *self, request_t *request, receiver_t *receiver,
+                         int64_t now)
+{
+    const Seqpush__V1__Attach *attach = request->body->attach;
+    Seqpush__V1__Attached body = SEQPUSH__V1__ATTACHED__INIT;
+    Seqpush__V1__Position *positions = calloc(attach->n_clients + 1, sizeof *positions);
+    body.positions = calloc(attach->n_clients + 1, sizeof *body.positions);
+    body.refused = calloc(attach->n_clients + 1, sizeof *body.refused);
+    if (positions && body.positions && body.refused) {
+        s_attach_clients(self, receiver, attach, &body, positions, now);
+        body.receiver_id = attach->receiver_id;
+        body.generation = receiver->generation;
+        Seqpush__V1__Reply reply = SEQPUSH__V1__REPLY__INIT;
+        reply.body_case = SEQPUSH__V1__REPLY__BODY_ATTACHED;
+        reply.attached = &body;
+        s_reply(self, request, &reply);
+        if (!s_attach_prefix(self, receiver, attach, now))
+            s_error(self, request, ERROR_OVERLOADED, "the receiver has too many prefixes");
+    } else {
+        s_error(self, request, ERROR_OVERLOADED, "out of memory");
+    }
+    free(positions);
+    free(body.positions);
+    free(body.refused);
+}
+
+static void s_attach(const decider_t *self, request_t *request, int64_t now)
+{
+    const Seqpush__V1__Attach *attach = request->body->attach;
+    char address[ADDRESS_MAX];
+    if (!*attach->endpoint) {
+        s_error(self, request, ERROR_UNSUPPORTED, "an Attach without an endpoint is not built");
+        return;
+    }
+    if (*attach->server_key) {
+        s_error(self, request, ERROR_UNSUPPORTED, "this broker does not speak CURVE");
+        return;
+    }
+    if (!address_parse(attach->endpoint, address) || !s_is_allowed(self, address)) {
+        s_error(self, request, ERROR_ENDPOINT_REFUSED,
+                "the endpoint is no literal address, or delivery/allow_endpoint does not allow it");
+        return;
+    }
+    core_attach_t wanted = {.id = attach->receiver_id.data,
+                            .id_size = attach->receiver_id.len,
+                            .address = address,
+                            .peer = request->peer,
+                            .ack_none = attach->ack_mode == SEQPUSH__V1__ACK_MODE__ACK_NONE};
+    error_code_t code;
+    receiver_t *receiver = core_attach(self->core, &wanted, now, &code);
+    if (receiver)
+        s_attach_all(self, request, receiver, now);
+    else
+        s_error(self, request, code,
+                code == ERROR_OVERLOADED ? "no room for another receiver"
+                                         : "the endpoint is a route's");
+}
+
+//  The receiver with this id in this generation, or NULL with the request answered.
+static receiver_t *s_session(const decider_t *self, request_t *request, ProtobufCBinaryData id,
+                             uint64_t generation)
+{
+    receiver_t *receiver = core_receiver(self->core, id.data, id.len);
+    if (!receiver) {
+        s_error(self, request, ERROR_UNKNOWN_RECEIVER, "attach first");
+        return NULL;
+    }
+    if (receiver->generation != generation) {
+        stats_add(&self->stats->acks_stale, 1);
+        s_error(self, request, ERROR_STALE_GENERATION, "the receiver has another generation");
+        return NULL;
+    }
+    //  It may have connected anew; what is unasked goes to where it was last heard.
+    receiver->peer = request->peer;
+    return receiver;
+}
+
+static void s_detach(const decider_t *self, request_t *request)
+{
+    const Seqpush__V1__Detach *detach = request->body->detach;
+    receiver_t *receiver = s_session(self, request, detach->receiver_id, detach->generation);
+    if (!receiver)
+        return;
+    for (size_t i = 0; i < detach->n_client_ids; i++)
+        core_detach_client(self->core, receiver, detach->client_ids[i].data,
+                           detach->client_ids[i].len);
+    if (detach->n_client_ids == 0)
+        core_detach(self->core, receiver);
+    Seqpush__V1__Detached body = SEQPUSH__V1__DETACHED__INIT;
+    body.receiver_id = detach->receiver_id;
+    body.n_client_ids = detach->n_client_ids;
+    body.client_ids = detach->client_ids;
+    body.reason = "asked";
+    body.generation = detach->generation;
+    Seqpush__V1__Reply reply = SEQPUSH__V1__REPLY__INIT;
+    reply.body_case = SEQPUSH__V1__REPLY__BODY_DETACHED;
+    reply.detached = &body;
+    s_reply(self, request, &reply);
+}
+
+static void s_ack(const decider_t *self, request_t *request, int64_t now)
+{
+    const Seqpush__V1__DeliveryAck *ack = request->body->ack;
+    receiver_t *receiver = s_session(self, request, ack->receiver_id, ack->generation);
+    if (!receiver)
+        return;
+    core_heard(receiver, now);
+    for (size_t i = 0; i < ack->n_positions; i++) {
+        const Seqpush__V1__Position *at = ack->positions[i];
+        core_ack(self->core, receiver, at->client_id.data, at->client_id.len,
+                 (position_t){at->epoch, at->seq}, now);
+    }
+    for (size_t i = 0; i < ack->n_missing; i++) {
+        const Seqpush__V1__Position *at = ack->missing[i];
+        core_missing(self->core, receiver, at->client_id.data, at->client_id.len,
+                     (position_t){at->epoch, at->seq}, now);
+    }
+}
+
+static void s_heartbeat(const decider_t *self, request_t *request, int64_t now)
+{
+    Seqpush__V1__Heartbeat *heartbeat = request->body->heartbeat;
+    if (heartbeat->receiver_id.len) {
+        receiver_t *receiver =
+            s_session(self, request, heartbeat->receiver_id, heartbeat->generation);
+        if (!receiver)
+            return;
+        core_heard(receiver, now);
+    }
+    Seqpush__V1__Reply reply = SEQPUSH__V1__REPLY__INIT;
+    reply.body_case = SEQPUSH__V1__REPLY__BODY_HEARTBEAT;
+    reply.heartbeat = heartbeat;
+    s_reply(self, request, &reply);
+}
+
+//  ---- ways out of a gap -------------------------------------------------------------------------
+
+static void s_reply_position(const decider_t *self, request_t *request,
+                             ProtobufCBinaryData client_id, position_t at)
+{
+    Seqpush__V1__Position body = SEQPUSH__V1__POSITION__INIT;
+    body.client_id = client_id;
+    body.epoch = at.epoch;
+    body.seq = at.seq;
+    Seqpush__V1__Reply reply = SEQPUSH__V1__REPLY__INIT;
+    reply.body_case = SEQPUSH__V1__REPLY__BODY_POSITION;
+    reply.position = &body;
+    s_reply(self, request, &reply);
+}
+
+static void s_skip(const decider_t *self, request_t *request, int64_t now)
+{
+    const Seqpush__V1__Skip *skip = request->body->skip;
+    position_t at = core_skip(self->core, skip->client_id.data, skip->client_id.len, skip->epoch,
+                              skip->from, skip->to, now);
+    s_reply_position(self, request, skip->client_id, at);
+}
+
+static void s_reset(const decider_t *self, request_t *request, int64_t now)
+{
+    const Seqpush__V1__Reset *reset = request->body->reset;
+    position_t at = core_reset(self->core, reset->client_id.data, reset->client_id.len,
+                               reset->epoch, reset->next_seq, now);
+    s_reply_position(self, request, reset->client_id, at);
+}
+
+//  ---- requests ----------------------------------------------------------------------------------
+
+static void s_decide_other(const decider_t *self, request_t *request, int64_t now)
+{
+    switch (request->kind) {
+    case REQUEST_ATTACH:
+        s_attach(self, request, now);
+        break;
+    case REQUEST_DETACH:
+        s_detach(self, request);
+        break;
+    case REQUEST_ACK:
+        s_ack(self, request, now);
+        break;
+    case REQUEST_HEARTBEAT:
+        s_heartbeat(self, request, now);
+        break;
+    case REQUEST_SKIP:
+        s_skip(self, request, now);
+        break;
+    default:
+        s_reset(self, request, now);
+    }
+}
+
+void decider_decide(const decider_t *self, request_t *request, int64_t now)
+{
+    bool changes = request->kind == REQUEST_ATTACH || request->kind == REQUEST_SKIP ||
+                   request->kind == REQUEST_RESET;
+    if (request->kind == REQUEST_REFUSED)
+        return;
+    if (request->kind == REQUEST_PUSH)
+        s_push(self, request, now);
+    else if (self->draining && changes)
+        s_error(self, request, ERROR_SHUTTING_DOWN, "the broker is stopping");
+    else
+        s_decide_other(self, request, now);
+    frame_unref(request->frame);
+    request->frame = NULL;
+}

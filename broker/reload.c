@@ -1,0 +1,78 @@
+//  reload.c - a configuration that was read again while the broker runs; see reload.h
+
+#include "reload.h"
+#include "config_key.h"
+#include "log.h"
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+//  The key's value as a file has it, which the caller frees. NULL: no memory.
+static char *s_text(const config_key_t *key, const config_t *config)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    if (!out)
+        return NULL;
+    config_key_print(key, config, out);
+    fclose(out);
+    return text;
+}
+
+//  Without memory to compare, it has changed.
+static bool s_is_same(const char *a, const char *b)
+{
+    return a && b && strcmp(a, b) == 0;
+}
+
+//  Cuts a single value out of its line.
+static const char *s_value(char *text)
+{
+    char *value = text ? strstr(text, " = ") : NULL;
+    if (!value)
+        return "?";
+    value += strlen(" = ");
+    value[strcspn(value, "\n")] = '\0';
+    return value;
+}
+
+static void s_swap(const config_key_t *key, config_t *a, config_t *b)
+{
+    void *one = config_key_field(key, a), *other = config_key_field(key, b);
+    if (key->type == KEY_TEXT) {
+        char *text = *(char **)one;
+        *(char **)one = *(char **)other;
+        *(char **)other = text;
+    } else {
+        assert(key->type == KEY_UINT32);
+        uint32_t number = *(uint32_t *)one;
+        *(uint32_t *)one = *(uint32_t *)other;
+        *(uint32_t *)other = number;
+    }
+}
+
+//  Returns true if the key has changed and takes effect.
+static bool s_take(const config_key_t *key, config_t *running, config_t *fresh)
+{
+    char *before = s_text(key, running), *after = s_text(key, fresh);
+    bool same = s_is_same(before, after), takes = !same && key->live;
+    if (takes) {
+        s_swap(key, running, fresh);
+        log_info("%s was %s and is %s from now on", key->path, s_value(before), s_value(after));
+    } else if (!same) {
+        log_warning("%s has changed, which needs a restart to take effect", key->path);
+    }
+    free(before);
+    free(after);
+    return takes;
+}
+
+unsigned reload_take(config_t *running, config_t *fresh)
+{
+    unsigned taken = 0;
+    for (const config_key_t *key = config_keys; key->path; key++)
+        if (!key->in_route)
+            taken += s_take(key, running, fresh);
+    return taken;
+}
