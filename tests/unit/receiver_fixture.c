@@ -87,16 +87,21 @@ int fixture_teardown(void **state)
     return 0;
 }
 
+void fixture_set_callbacks(fixture_t *f, seqpush_receiver_options_t *options)
+{
+    options->broker = f->front.endpoint;
+    options->id = "r1";
+    options->id_size = 2;
+    options->on_push = s_on_push;
+    options->on_gap = s_on_gap;
+    options->on_jump = s_on_jump;
+    options->on_detached = s_on_detached;
+    options->arg = f;
+}
+
 void fixture_start(fixture_t *f, seqpush_receiver_options_t options)
 {
-    options.broker = f->front.endpoint;
-    options.id = "r1";
-    options.id_size = 2;
-    options.on_push = s_on_push;
-    options.on_gap = s_on_gap;
-    options.on_jump = s_on_jump;
-    options.on_detached = s_on_detached;
-    options.arg = f;
+    fixture_set_callbacks(f, &options);
     if (!options.heartbeat)
         options.heartbeat = NEVER;
     f->receiver = seqpush_receiver_new(&options);
