@@ -138,8 +138,7 @@ bool attachment_is_complete(const attachment_t *self)
            !attachment_prefix_to_attach(self);
 }
 
-//  Sends a heartbeat that is due, or gives the generation up after some without an answer.
-static void s_beat(attachment_t *self, int64_t now)
+void attachment_beat(attachment_t *self, int64_t now)
 {
     if (self->generation == 0 || now < self->beat_at)
         return;
@@ -148,12 +147,6 @@ static void s_beat(attachment_t *self, int64_t now)
         attachment_send_heartbeat(self);
     else
         attachment_lose_generation(self);
-}
-
-void attachment_turn(attachment_t *self, int64_t now)
-{
-    s_beat(self, now);
-    attachment_reconcile(self, now);
 }
 
 int64_t attachment_due_at(const attachment_t *self)

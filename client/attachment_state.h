@@ -49,9 +49,6 @@ attachment_prefix_t *attachment_prefix_to_attach(const attachment_t *self);
 
 void attachment_remove_prefix(attachment_t *self, attachment_prefix_t *prefix);
 
-//  Makes what is attached what is wanted. One Attach is under way at a time.
-void attachment_reconcile(attachment_t *self, int64_t now);
-
 void attachment_send_heartbeat(attachment_t *self);
 
 #endif

@@ -29,8 +29,10 @@ static void s_on_detached(void *arg, const void *id, size_t id_size, const char 
 
 static bool s_check_options(const seqpush_receiver_options_t *options)
 {
+    const seqpush_positions_store_t *store = &options->store;
     return options->broker && options->on_push && options->id_size >= 1 &&
-           options->id_size <= SEQPUSH_ID_MAX;
+           options->id_size <= SEQPUSH_ID_MAX && !store->load == !store->save &&
+           (!store->save || options->ack_mode == SEQPUSH_ACK_CUMULATIVE);
 }
 
 static bool s_copy_options(seqpush_receiver_t *self, const seqpush_receiver_options_t *options)
@@ -38,6 +40,8 @@ static bool s_copy_options(seqpush_receiver_t *self, const seqpush_receiver_opti
     self->options = *options;
     memcpy(self->id, options->id, options->id_size);
     if (options->advertise && !(self->advertised = strdup(options->advertise)))
+        return false;
+    if (options->store.save && !(self->saving = calloc(ACKS_MAX, sizeof *self->saving)))
         return false;
     if (!self->options.ack_interval)
         self->options.ack_interval = ACK_INTERVAL;
@@ -119,7 +123,12 @@ int seqpush_receiver_attach(seqpush_receiver_t *self, const void *client_id, siz
 {
     if (client_id_size == 0 || client_id_size > SEQPUSH_ID_MAX)
         return -EINVAL;
-    bool added = attachment_add_client(&self->attachment, client_id, client_id_size, epoch, seq);
+    seqpush_position_t at = {client_id, client_id_size, epoch, seq};
+    int rc = epoch || seq ? 0 : receiver_load(self, &at);
+    if (rc < 0)
+        return rc;
+    bool added =
+        attachment_add_client(&self->attachment, client_id, client_id_size, at.epoch, at.seq);
     return added ? 0 : -ENOMEM;
 }
 
@@ -173,8 +182,9 @@ static int s_turn(seqpush_receiver_t *self)
     self->attachment.blocked = false;
     int rc = s_take_replies(self);
     self->turned_at = self->clocked_at = socket_clock();
-    attachment_turn(&self->attachment, self->turned_at);
-    receiver_renew_acks(self);
+    attachment_beat(&self->attachment, self->turned_at);
+    if (receiver_renew_acks(self, self->turned_at))
+        attachment_reconcile(&self->attachment, self->turned_at);
     int rc2 = receiver_take_deliveries(self);
     if (!acks_is_empty(&self->acks)) {
         int64_t now = socket_clock();
@@ -182,6 +192,12 @@ static int s_turn(seqpush_receiver_t *self)
             receiver_send_acks(self, now);
     }
     return rc < 0 ? rc : rc2;
+}
+
+static int64_t s_ack_at(const seqpush_receiver_t *self)
+{
+    int64_t at = self->acked_at + self->options.ack_interval;
+    return at > self->save_at ? at : self->save_at;
 }
 
 static int s_wait(seqpush_receiver_t *self, int64_t until)
@@ -193,8 +209,16 @@ static int s_wait(seqpush_receiver_t *self, int64_t until)
     };
     until = socket_earlier(until, attachment_due_at(&self->attachment));
     if (self->acks.received && !blocked)
-        until = socket_earlier(until, self->acked_at + self->options.ack_interval);
+        until = socket_earlier(until, s_ack_at(self));
     return socket_wait(items, receiver_may_read(self) ? 2 : 1, until);
+}
+
+//  What went wrong with the store, told once.
+static int s_store_error(seqpush_receiver_t *self)
+{
+    int error = self->store_error;
+    self->store_error = 0;
+    return error;
 }
 
 long seqpush_receiver_poll(seqpush_receiver_t *self, int timeout_ms)
@@ -203,6 +227,8 @@ long seqpush_receiver_poll(seqpush_receiver_t *self, int timeout_ms)
     self->handed = 0;
     for (;;) {
         int rc = s_turn(self);
+        if (rc == 0 && !self->handed)
+            rc = s_store_error(self);
         if (self->handed || rc < 0 || timeout_ms == 0)
             return self->handed ? self->handed : rc;
         rc = s_wait(self, until);
@@ -221,7 +247,8 @@ void seqpush_receiver_destroy(seqpush_receiver_t **self_p)
     if (!self)
         return;
     if (self->dealer) {
-        receiver_send_acks(self, 0);
+        self->save_at = 0;
+        receiver_send_acks(self, socket_clock());
         attachment_farewell(&self->attachment);
     }
     socket_close(&self->dealer);
@@ -230,6 +257,7 @@ void seqpush_receiver_destroy(seqpush_receiver_t **self_p)
     delivery_fini(&self->delivery);
     attachment_fini(&self->attachment);
     free(self->advertised);
+    free(self->saving);
     free(self);
     *self_p = NULL;
 }

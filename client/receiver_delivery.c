@@ -78,8 +78,25 @@ static void s_on_ahead(seqpush_receiver_t *self, position_t *position,
     s_take(self, position, entry);
 }
 
-//  The position of a client that may be served; NULL drops the entry. A marker brings in, or back,
-//  a client that a prefix covers.
+//  Brings in, or back, a client that a prefix covers, which goes on where the store has it.
+static position_t *s_bring(seqpush_receiver_t *self, const seqpush_push_t *push)
+{
+    seqpush_position_t stored = {push->client_id, push->client_id_size, 0, 0};
+    int found = receiver_load(self, &stored);
+    if (found < 0) {
+        self->store_error = found;
+        return NULL;
+    }
+    position_t *position = positions_get(&self->positions, push->client_id, push->client_id_size);
+    if (!position)
+        return NULL;
+    position->state = CLIENT_PREFIXED;
+    if (found && !position->known)
+        position_set(position, stored.epoch, stored.seq);
+    return position;
+}
+
+//  The position of a client that may be served; NULL drops the entry.
 static inline position_t *s_admit(seqpush_receiver_t *self, const delivery_entry_t *entry)
 {
     const seqpush_push_t *push = &entry->push;
@@ -88,10 +105,7 @@ static inline position_t *s_admit(seqpush_receiver_t *self, const delivery_entry
         return position;
     if (self->attachment.prefix_count == 0 || (position && !entry->marker))
         return NULL;
-    position = positions_get(&self->positions, push->client_id, push->client_id_size);
-    if (position)
-        position->state = CLIENT_PREFIXED;
-    return position;
+    return s_bring(self, push);
 }
 
 static inline void s_on_entry(seqpush_receiver_t *self, const delivery_entry_t *entry)

@@ -29,6 +29,10 @@ struct seqpush_receiver {
     unsigned stride; //  entries between two looks
     unsigned clock_in; //  entries until the next one
 
+    seqpush_position_t *saving; //  room for what the store gets, or NULL without one
+    int64_t save_at; //  monotonic ms before which a save that failed is not tried again
+    int store_error; //  of the store, not told yet; 0: none
+
     long handed; //  pushes and gap notices handed out by this poll
     seqpush_receiver_stats_t stats;
 };
@@ -49,11 +53,20 @@ static inline void receiver_touch(seqpush_receiver_t *self, position_t *position
 //  True if acknowledging is due, where the time since the last ack counts from `since`.
 bool receiver_is_ack_due(const seqpush_receiver_t *self, int64_t since, int64_t now);
 
-//  Sends what is to be acknowledged and named as missing. What the socket does not take stays.
+//  Sends what is to be acknowledged and named as missing, once it is saved. What the store or the
+//  socket does not take stays.
 void receiver_send_acks(seqpush_receiver_t *self, int64_t now);
 
-//  Acks belong to a generation, and go with it.
-void receiver_renew_acks(seqpush_receiver_t *self);
+//  Acks belong to a generation, and go with it. What was received in it is saved, because an Attach
+//  is as good as an ack. Returns false if it could not be.
+bool receiver_renew_acks(seqpush_receiver_t *self, int64_t now);
+
+//  Asks the store, if there is one, for the position of a client. Returns as its load does.
+static inline int receiver_load(const seqpush_receiver_t *self, seqpush_position_t *position)
+{
+    const seqpush_positions_store_t *store = &self->options.store;
+    return store->load ? store->load(store->arg, position) : 0;
+}
 
 //  Looks at the clock within a delivery: after every entry if the application is slow, else every
 //  few. An ack goes out here only if the turn takes long; else it waits for the end of the turn.

@@ -133,6 +133,56 @@ int seqpush_publisher_reset(seqpush_publisher_t *self, const void *client_id, si
 
 const seqpush_publisher_stats_t *seqpush_publisher_stats(const seqpush_publisher_t *self);
 
+//  ---- positions that survive a restart ----------------------------------------------------------
+
+//  Where a receiver keeps its positions for the process that comes after it. What was saved is what
+//  is acknowledged, and what an Attach names: never more.
+//
+//  With a store, a receiver that is killed at any moment and started again hands out each push at
+//  least once, in order, and none twice but those whose position was not saved when it was killed.
+//  So an application has each push exactly once if its effects are done by the time `save` returns
+//  and are undone, or of no effect when they are repeated, if the process dies before that. One
+//  that commits its effects and the positions in one transaction, inside `save`, has that.
+typedef struct {
+    //  Sets epoch and seq of the client that `position` names. Returns 1, 0 if there is none, or a
+    //  negative errno. Called when a client is attached with (0, 0), by seqpush_receiver_attach,
+    //  which returns the errno; and when a prefix brings a client for the first time.
+    int (*load)(void *arg, seqpush_position_t *position);
+    //  Keeps `count` positions, each of another client, for good. Returns 0, or a negative errno
+    //  with none of them kept or some: they are neither acknowledged nor taken as saved then, and
+    //  are saved again, a little later or when they have moved on.
+    int (*save)(void *arg, const seqpush_position_t *positions, size_t count);
+    void *arg;
+} seqpush_positions_store_t;
+
+//  A store in a file. Saving appends to it and waits for the disk; now and then it is written anew,
+//  beside PATH as PATH.new, and replaced in one step. One thread at a time.
+typedef struct seqpush_positions_file seqpush_positions_file_t;
+
+//  Opens the file, made if there is none, and locks it. What a crash has torn at its end is cut off.
+//  Returns NULL with errno set: EBUSY if another process has it open, EINVAL if it is no positions
+//  file.
+seqpush_positions_file_t *seqpush_positions_file_new(const char *path);
+
+//  Closes the file. Takes NULL, sets the pointer to NULL.
+void seqpush_positions_file_destroy(seqpush_positions_file_t **self_p);
+
+//  The file as a store, for a receiver's options. It must outlive the receiver.
+seqpush_positions_store_t seqpush_positions_file_store(seqpush_positions_file_t *self);
+
+//  What the store does, for whoever wraps it: load and save of one client or more.
+int seqpush_positions_file_load(seqpush_positions_file_t *self, seqpush_position_t *position);
+int seqpush_positions_file_save(seqpush_positions_file_t *self, const seqpush_position_t *positions,
+                                size_t count);
+
+//  Calls `each` with every position, in no order.
+void seqpush_positions_file_each(const seqpush_positions_file_t *self,
+                                 void (*each)(void *arg, const seqpush_position_t *position),
+                                 void *arg);
+
+//  Bytes that were cut off when the file was opened.
+uint64_t seqpush_positions_file_torn(const seqpush_positions_file_t *self);
+
 //  ---- receiver ----------------------------------------------------------------------------------
 
 typedef struct seqpush_receiver seqpush_receiver_t;
@@ -149,6 +199,10 @@ typedef struct {
     uint32_t ack_interval; //  ms between acks; 0: 5
     uint32_t ack_every; //  or pushes of one client between acks; 0: 256
     uint32_t heartbeat; //  ms between heartbeats; 0: 2000
+    //  Where positions are kept across restarts of the process; zeros: nowhere. Not in ACK_NONE. It
+    //  is asked for a save as often as there are acks: a slow one wants a longer ack_interval and
+    //  a greater ack_every. Its calls must not use the receiver.
+    seqpush_positions_store_t store;
     //  Called, inside seqpush_receiver_poll, for each push in its order, each once. This and the
     //  other callbacks may attach and detach, but must not poll or destroy. A push is acknowledged
     //  when this has returned, or when it detaches. In ACK_NONE, where nothing comes again, what
@@ -183,6 +237,8 @@ typedef struct {
     uint64_t markers;
     uint64_t jumps; //  on_jump
     uint64_t acks; //  DeliveryAcks sent
+    uint64_t saves; //  of positions, in the store
+    uint64_t save_failures;
     uint64_t missing; //  positions named as missing
     uint64_t attaches; //  Attached replies
     uint64_t errors; //  Error replies, and replies that cannot be read
@@ -196,9 +252,10 @@ seqpush_receiver_t *seqpush_receiver_new(const seqpush_receiver_options_t *optio
 //  the pointer to NULL.
 void seqpush_receiver_destroy(seqpush_receiver_t **self_p);
 
-//  Asks for a client's pushes, going on after (epoch, seq); 0, 0: where the broker is. Takes effect
-//  at the next poll; attaching again after a reconnect or a restart of the broker is done by
-//  itself, with the positions then reached. Returns 0, -EINVAL or -ENOMEM.
+//  Asks for a client's pushes, going on after (epoch, seq); 0, 0: where the store has it, else where
+//  the broker is. Takes effect at the next poll; attaching again after a reconnect or a restart of
+//  the broker is done by itself, with the positions then reached. Returns 0, -EINVAL, -ENOMEM, or
+//  what the store's load returned.
 int seqpush_receiver_attach(seqpush_receiver_t *self, const void *client_id, size_t client_id_size,
                             uint64_t epoch, uint64_t seq);
 
@@ -212,7 +269,8 @@ int seqpush_receiver_detach(seqpush_receiver_t *self, const void *client_id, siz
 
 //  Takes in deliveries and replies, calls the callbacks, sends acks and heartbeats that are due,
 //  and waits up to `timeout_ms` for a delivery (0: does not; -1: for ever). Returns the number of
-//  pushes and gap notices handed out, or a negative errno (-EINTR after a signal).
+//  pushes and gap notices handed out; if there are none, a negative errno: -EINTR after a signal, or
+//  what the store's load or save returned, which is tried again.
 long seqpush_receiver_poll(seqpush_receiver_t *self, int timeout_ms);
 
 //  True once the broker has answered an Attach and no further one is under way.

@@ -87,16 +87,21 @@ int fixture_teardown(void **state)
     return 0;
 }
 
+void fixture_set_callbacks(fixture_t *f, seqpush_receiver_options_t *options)
+{
+    options->broker = f->front.endpoint;
+    options->id = "r1";
+    options->id_size = 2;
+    options->on_push = s_on_push;
+    options->on_gap = s_on_gap;
+    options->on_jump = s_on_jump;
+    options->on_detached = s_on_detached;
+    options->arg = f;
+}
+
 void fixture_start(fixture_t *f, seqpush_receiver_options_t options)
 {
-    options.broker = f->front.endpoint;
-    options.id = "r1";
-    options.id_size = 2;
-    options.on_push = s_on_push;
-    options.on_gap = s_on_gap;
-    options.on_jump = s_on_jump;
-    options.on_detached = s_on_detached;
-    options.arg = f;
+    fixture_set_callbacks(f, &options);
     if (!options.heartbeat)
         options.heartbeat = NEVER;
     f->receiver = seqpush_receiver_new(&options);
@@ -193,12 +198,14 @@ void fixture_reply_attached(fixture_t *f, uint64_t id, uint64_t generation, cons
 
 void fixture_grant(fixture_t *f, const char *clients, uint64_t generation)
 {
-    request_t *request = fixture_take(f, SEQPUSH__V1__REQUEST__BODY_ATTACH);
-    fixture_assert_positions(request->attach->clients, request->attach->n_clients, clients);
     uint64_t attaches = fixture_stats(f)->attaches;
-    fixture_reply_attached(f, request->request_id, generation, NULL, NULL);
-    front_free(request);
-    poll_until(f, fixture_stats(f)->attaches > attaches);
+    while (fixture_stats(f)->attaches == attaches) { //  it is sent again where the machine is slow
+        request_t *request = fixture_take(f, SEQPUSH__V1__REQUEST__BODY_ATTACH);
+        fixture_assert_positions(request->attach->clients, request->attach->n_clients, clients);
+        fixture_reply_attached(f, request->request_id, generation, NULL, NULL);
+        front_free(request);
+        poll_until(f, fixture_stats(f)->attaches > attaches || front_has_request(&f->front, 0));
+    }
 }
 
 void fixture_attach(fixture_t *f, const char *id, uint64_t seq)

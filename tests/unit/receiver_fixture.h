@@ -32,6 +32,9 @@ int fixture_setup(void **state);
 
 //  The receiver says farewell to a broker that is gone, so that the tests do not wait for it.
 int fixture_teardown(void **state);
+//  Sets broker, id and callbacks.
+void fixture_set_callbacks(fixture_t *f, seqpush_receiver_options_t *options);
+
 void fixture_start(fixture_t *f, seqpush_receiver_options_t options);
 const seqpush_receiver_stats_t *fixture_stats(const fixture_t *f);
 
