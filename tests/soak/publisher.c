@@ -62,6 +62,9 @@ typedef struct {
     uint64_t decided;
 } load_t;
 
+//  How long to wait where there is nothing to do.
+static const struct timespec s_rest = {.tv_nsec = 500000};
+
 static volatile sig_atomic_t s_stopped;
 
 static void s_on_signal(int number)
@@ -132,14 +135,16 @@ static unsigned s_offer(load_t *self, group_t *group, unsigned index)
 
 //  ---- the run -----------------------------------------------------------------------------------
 
+//  What is due is for the publisher that is furthest behind, so that they stay together.
 static unsigned s_turn(load_t *self, group_t *group)
 {
-    unsigned pushed = 0;
+    unsigned last = 0;
     for (unsigned i = 0; i < self->settings.publishers; i++) {
-        pushed += s_offer(self, group, i);
         seqpush_publisher_poll(group->publishers[i].library, 0);
+        if (group->publishers[i].next < group->publishers[last].next)
+            last = i;
     }
-    return pushed;
+    return s_offer(self, group, last);
 }
 
 static void s_earn(load_t *self, group_t *group, int64_t elapsed)
@@ -196,23 +201,30 @@ static void s_offer_all(load_t *self)
         }
         then = now;
         if (!pushed)
-            nanosleep(&(struct timespec){.tv_nsec = 500000}, NULL);
+            nanosleep(&s_rest, NULL);
     }
 }
 
-//  Waits for the outcomes of all. Returns how many pushes have none.
-static uint64_t s_drain(load_t *self)
+static uint64_t s_undecided(const load_t *self)
 {
     uint64_t pushed = 0;
-    int64_t until = record_clock() + PATIENCE;
     for (unsigned i = 0; i < self->settings.groups; i++)
-        for (unsigned k = 0; k < self->settings.publishers; k++) {
-            seqpush_publisher_t *library = self->groups[i].publishers[k].library;
-            int64_t left = (until - record_clock()) / 1000000;
-            seqpush_publisher_drain(library, left > 0 ? (int)left : 0);
-            pushed += seqpush_publisher_stats(library)->pushed;
-        }
+        for (unsigned k = 0; k < self->settings.publishers; k++)
+            pushed += seqpush_publisher_stats(self->groups[i].publishers[k].library)->pushed;
     return pushed - self->decided;
+}
+
+//  Waits for the outcomes of all, by turns: one publisher's push may fill the hole that another's
+//  waits for.
+static void s_drain(load_t *self)
+{
+    int64_t until = record_clock() + PATIENCE;
+    while (s_undecided(self) && record_clock() < until) {
+        for (unsigned i = 0; i < self->settings.groups; i++)
+            for (unsigned k = 0; k < self->settings.publishers; k++)
+                seqpush_publisher_poll(self->groups[i].publishers[k].library, 0);
+        nanosleep(&s_rest, NULL);
+    }
 }
 
 //  ---- the command -------------------------------------------------------------------------------
@@ -251,7 +263,8 @@ static int s_run(load_t *self)
         return EXIT_FAILURE;
     }
     s_offer_all(self);
-    uint64_t undecided = s_drain(self);
+    s_drain(self);
+    uint64_t undecided = s_undecided(self);
     bool done = s_are_done(self);
     fprintf(stderr, "decided %llu undecided %llu%s\n", (unsigned long long)self->decided,
             (unsigned long long)undecided, done ? "" : " incomplete");
