@@ -2,6 +2,7 @@
 
 #include "orderer.h"
 #include "address.h"
+#include "delivered.h"
 #include "endpoint.h"
 #include "log.h"
 #include "reply.h"
@@ -246,7 +247,9 @@ static bool s_is_sparse(const request_t *request)
 
 static void s_decide_all(orderer_t *self, request_t *request, int64_t now)
 {
-    core_begin_batch(self->core, s_is_sparse(request));
+    //  A REQ peer gets nothing that it did not ask for.
+    bool confirm = request->confirm && !request->delimited;
+    core_begin_batch(self->core, s_is_sparse(request), confirm ? request->peer : 0);
     for (uint32_t i = 0; i < request->count; i++) {
         //  All of this is random memory, and each step needs what the one before it has fetched.
         if (i + 12 < request->count)
@@ -642,6 +645,7 @@ void orderer_run(zsock_t *control, void *args)
             core_tick(self->core, now);
         s_do_effects(self);
         s_dispatch(self, now);
+        delivered_tell(self->core, self->settings.front, self->settings.instance);
         s_flush(self);
         s_look_at_drain(self, control);
         if (!busy)
