@@ -66,6 +66,8 @@ void client_note_gap(client_t *self, uint64_t from, uint64_t to)
     if (!self->gaps && !(self->gaps = calloc(1, sizeof *self->gaps)))
         return;
     uint32_t place = self->gaps->count++ % CLIENT_GAPS;
+    if (self->gaps->ranges[place].to > self->gaps->forgotten_to)
+        self->gaps->forgotten_to = self->gaps->ranges[place].to;
     self->gaps->ranges[place].from = from;
     self->gaps->ranges[place].to = to;
 }
@@ -78,4 +80,9 @@ bool client_gave_up(const client_t *self, uint64_t seq)
         if (seq >= self->gaps->ranges[i].from && seq <= self->gaps->ranges[i].to)
             return true;
     return false;
+}
+
+bool client_may_have_given_up(const client_t *self, uint64_t seq)
+{
+    return client_gave_up(self, seq) || (self->gaps && seq <= self->gaps->forgotten_to);
 }

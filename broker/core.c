@@ -16,6 +16,7 @@ core_t *core_new(const core_settings_t *settings, orderer_stats_t *stats)
     self->next_generation = settings->first_generation;
     self->idle_timer.kind = TIMER_IDLE;
     self->oldest_timer.kind = TIMER_OLDEST;
+    self->compaction_timer.kind = TIMER_COMPACTION;
     if (!route_open_all(self))
         core_destroy(&self);
     return self;
@@ -31,6 +32,7 @@ void core_destroy(core_t **self_p)
     route_fini(self);
     receiver_table_fini(self);
     timer_fini(&self->timers);
+    free(self->confirmations);
     free(self->effects);
     free(self);
     *self_p = NULL;
@@ -52,6 +54,9 @@ void core_tick(core_t *self, int64_t now)
             break;
         case TIMER_OLDEST:
             redelivery_look_at_oldest(self, now);
+            break;
+        case TIMER_COMPACTION:
+            compaction_due(self, now);
             break;
         default:
             client_list_drop_idle(self, now);

@@ -80,8 +80,9 @@ void core_destroy(core_t **self_p);
 //  ---- pushes ------------------------------------------------------------------------------------
 
 //  Starts a batch: what follows until the next one came in one request. `sparse`: the pushes are a small
-//  part of their frame, so what is kept of them is copied out of it.
-void core_begin_batch(core_t *self, bool sparse);
+//  part of their frame, so what is kept of them is copied out of it. `publisher` is the peer to be
+//  told when they are delivered; 0: nobody.
+void core_begin_batch(core_t *self, bool sparse, uint64_t publisher);
 
 //  Prefetches what core_push will read of this push, in three steps some pushes ahead of it: the
 //  slot in the table of clients, the client, its places in window and queue.
@@ -178,6 +179,18 @@ int64_t core_next_tick(const core_t *self);
 
 //  Takes the oldest effect. Returns false if there is none.
 bool core_effect(core_t *self, core_effect_t *effect);
+
+//  What became of a push whose publisher is to be told.
+typedef struct {
+    uint64_t publisher;
+    client_t *client;
+    position_t position; //  delivered: and so are the publisher's before it in the epoch
+    bool given_up; //  this push alone
+} core_confirmation_t;
+
+//  Takes all of them: how many. Those of a publisher follow each other, and no position covers another.
+//  They are valid until the next call that takes an event.
+size_t core_confirmations(core_t *self, const core_confirmation_t **confirmations);
 
 //  Entries that are released, for a receiver that is there, and not yet done with: what a drain
 //  waits for.

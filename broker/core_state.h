@@ -13,6 +13,8 @@
     ack             what receivers say that they have, or lack
     redelivery      who waits for an ack, and goes back when none comes
     expiry          what was retained for too long is given up
+    confirmation    publishers that are told what became of their pushes
+    compaction      pushes that outlive the others of their frame are copied out of it
     notice          gap notices and markers, encoded
     effect          what the core wants done or told */
 
@@ -29,7 +31,7 @@ typedef struct {
 } route_t;
 
 //  What a timer is embedded in.
-enum { TIMER_CLIENT, TIMER_RECEIVER, TIMER_RESEND, TIMER_IDLE, TIMER_OLDEST };
+enum { TIMER_CLIENT, TIMER_RECEIVER, TIMER_RESEND, TIMER_IDLE, TIMER_OLDEST, TIMER_COMPACTION };
 
 struct core {
     core_settings_t settings;
@@ -40,6 +42,7 @@ struct core {
     uint64_t kept_bytes; //  of all clients
     uint32_t batch; //  number of the present one
     bool sparse; //  what is kept of it is copied
+    uint64_t publisher; //  who is told of its pushes; 0: nobody
     uint32_t closing; //  endpoints whose close has not come back
 
     receiver_t nobody;
@@ -55,6 +58,10 @@ struct core {
     timer_heap_t timers;
     timer_entry_t idle_timer;
     timer_entry_t oldest_timer; //  looks for the oldest unacknowledged entry, while there is one
+    timer_entry_t compaction_timer;
+    size_t compaction_at; //  slot of the table of clients that is next
+    core_confirmation_t *confirmations; //  not yet taken
+    size_t confirmation_count, confirmation_capacity;
     core_effect_t *effects; //  a ring
     uint32_t effect_head, effect_count, effect_capacity;
 };
@@ -243,6 +250,31 @@ void redelivery_due(core_t *self, receiver_t *receiver, int64_t now);
 
 //  Sets the gauge of the oldest unacknowledged entry.
 void redelivery_look_at_oldest(core_t *self, int64_t now);
+
+//  ---- confirmation.c ----------------------------------------------------------------------------
+
+//  A push of the client in this frame, at this position, is delivered or given up: its publisher, if
+//  it wants to, will be told.
+void confirmation_add(core_t *self, client_t *client, const frame_t *frame, position_t position,
+                      bool given_up);
+
+//  The publisher of the present batch has sent a push again: it will be told of it in the place of
+//  whoever was to be told, or at once if nothing of it is kept. Returns false if there is no memory.
+bool confirmation_renew(core_t *self, client_t *client, uint64_t seq);
+
+//  ---- compaction.c ------------------------------------------------------------------------------
+
+//  Counts the frame of a push that is kept from now on.
+void compaction_count(core_t *self, frame_t *frame, int64_t now);
+
+//  True if the frames have outgrown what is kept in them.
+bool compaction_is_due(const core_t *self);
+
+//  Copies a kept push into a frame of its own. Returns false if there is no memory.
+bool compaction_copy_out(core_t *self, frame_t **frame, const uint8_t **bytes, uint32_t size);
+
+//  The timer fired: copies out what lies in frames that are mostly something else.
+void compaction_due(core_t *self, int64_t now);
 
 //  ---- expiry.c ----------------------------------------------------------------------------------
 

@@ -68,6 +68,11 @@ static bool s_give_up(core_t *self, client_t *client, position_t at, uint32_t fi
     frame_t *notice = notice_gap(client, at.epoch, from, to);
     if (!notice)
         return false;
+    for (uint32_t i = first; i < end; i++) {
+        const retained_entry_t *entry = retained_at(retained, i);
+        if (entry->kind == RETAINED_PUSH)
+            confirmation_add(self, client, entry->frame, (position_t){at.epoch, entry->seq}, true);
+    }
     if (retained->sent > first && retained->sent < end)
         redelivery_go_back(self, client);
     retention_merge(self, client, first, end, notice);

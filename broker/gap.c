@@ -44,8 +44,9 @@ position_t core_skip(core_t *self, const void *id, size_t id_size, uint64_t epoc
     return client_released(client);
 }
 
-//  Drops what is held and marked. Returns the last seq that was held, 0 if none was.
-static uint64_t s_clear_window(core_t *self, client_t *client, uint64_t upto)
+//  Drops what is held and marked: given up, or known to the receiver. Returns the last seq that was
+//  held, 0 if none was.
+static uint64_t s_clear_window(core_t *self, client_t *client, uint64_t upto, bool given_up)
 {
     uint64_t next = client->view.next_seq, last = 0;
     for (uint64_t i = 0; i < client->window.capacity && next + i <= upto; i++) {
@@ -53,9 +54,10 @@ static uint64_t s_clear_window(core_t *self, client_t *client, uint64_t upto)
             stream_take_held(self, client, window_at(&client->window, next, next + i));
         if (!taken.frame)
             continue;
+        last = next + i;
+        confirmation_add(self, client, taken.frame, (position_t){client->epoch, last}, given_up);
         core_charge(self, client, -(int64_t)taken.size - CLIENT_PUSH_COST);
         frame_unref(taken.frame);
-        last = next + i;
     }
     return last;
 }
@@ -97,7 +99,7 @@ position_t core_reset(core_t *self, const void *id, size_t id_size, uint64_t epo
             frame_unref(marker);
         return client_released(client);
     }
-    uint64_t last = s_clear_window(self, client, UINT64_MAX);
+    uint64_t last = s_clear_window(self, client, UINT64_MAX, true);
     stream_count_window(self, client);
     frame_t *notice = last ? notice_gap(client, client->epoch, from, last) : NULL;
     if (notice)
@@ -121,7 +123,7 @@ void gap_jump(core_t *self, client_t *client, position_t position, int64_t now)
     bool same_epoch = position.epoch == client->epoch;
     s_forget_hole(self, client);
     retention_cover(self, client, client_released(client));
-    s_clear_window(self, client, same_epoch ? position.seq : UINT64_MAX);
+    s_clear_window(self, client, same_epoch ? position.seq : UINT64_MAX, false);
     if (same_epoch)
         client->view.next_seq = position.seq + 1;
     else

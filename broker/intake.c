@@ -8,10 +8,11 @@
 #define RETRY_SHIFT_MAX 7 //  10 ms doubled seven times, then cut to RETRY_MAX_MS
 #define RETRY_MAX_MS 1000
 
-void core_begin_batch(core_t *self, bool sparse)
+void core_begin_batch(core_t *self, bool sparse, uint64_t publisher)
 {
     self->batch++;
-    self->sparse = sparse;
+    self->sparse = sparse || compaction_is_due(self);
+    self->publisher = publisher;
 }
 
 void core_prefetch_slot(const core_t *self, const push_t *push)
@@ -136,6 +137,8 @@ static bool s_take(core_t *self, client_t *client, frame_t *frame, const push_t 
     } else {
         frame_ref(frame);
     }
+    place.frame->publisher = self->publisher;
+    compaction_count(self, place.frame, now);
     core_charge(self, client, (int64_t)place.size + CLIENT_PUSH_COST);
     if (stream_enter(self, client, place, seq, now))
         return true;
@@ -196,6 +199,8 @@ void core_push(core_t *self, frame_t *frame, push_t *push, int64_t now)
     uint64_t seq = push->numberless ? client->view.next_seq : push->seq;
     outcome_t outcome = s_judge(self, client, push, seq, now);
     if (outcome == OUTCOME_ACCEPTED && !s_take(self, client, frame, push, seq, now))
+        outcome = OUTCOME_OVERLOADED;
+    if (outcome == OUTCOME_DUPLICATE && self->publisher && !confirmation_renew(self, client, seq))
         outcome = OUTCOME_OVERLOADED;
     if (outcome != OUTCOME_ACCEPTED) {
         s_refuse(self, client, push, outcome, now);

@@ -74,6 +74,8 @@ static const metric_t s_metrics[] = {
     {"seqpush_queue_bytes", "Bytes of the pushes kept.", GAUGE, ORDERER(held_bytes),
      .label = "stage", .value = "held"},
     {ORDERER(retained_bytes), .label = "stage", .value = "retained"},
+    {"seqpush_frame_bytes", "Bytes of the frames that the pushes kept lie in.", GAUGE,
+     ORDERER(frame_bytes)},
     {"seqpush_send_backlog_messages", "Messages that a worker has and has not sent.", GAUGE,
      WORKER(backlog_messages)},
     {"seqpush_inflight_messages", "Pushes given to a worker and not yet acknowledged.", GAUGE,

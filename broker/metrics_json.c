@@ -55,6 +55,7 @@ static const figure_t s_orderer[] = {
     {FIGURE(orderer_stats_t, held_bytes)},
     {FIGURE(orderer_stats_t, retained_messages)},
     {FIGURE(orderer_stats_t, retained_bytes)},
+    {FIGURE(orderer_stats_t, frame_bytes)},
     {FIGURE(orderer_stats_t, unacked_messages)},
     {FIGURE(orderer_stats_t, oldest_unacked), .form = SECONDS},
     {FIGURE(orderer_stats_t, gaps_open)},

@@ -3,6 +3,7 @@
 #include "orderer.h"
 #include "crew.h"
 #include "decider.h"
+#include "delivered.h"
 #include "log.h"
 #include "reply.h"
 #include <stdlib.h>
@@ -260,6 +261,7 @@ void orderer_run(zsock_t *control, void *args)
             core_tick(self->core, now);
         s_do_effects(self);
         s_dispatch(self, now);
+        delivered_tell(self->core, self->settings.front, self->settings.instance);
         s_flush(self);
         s_release_workers(self, control);
         s_look_at_drain(self, control);

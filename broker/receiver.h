@@ -55,6 +55,7 @@ typedef struct receiver {
     uint64_t kept_bytes; //  of its clients, held and retained
     uint64_t retained; //  entries of its clients, released and not acknowledged
     int64_t heard_at; //  when the receiver was last heard of
+    int64_t gone_at; //  when it was last taken as gone
     timer_entry_t timer; //  its silence
 
     client_t *waiting_first; //  clients with unacknowledged entries, by waits_since

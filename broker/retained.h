@@ -35,6 +35,7 @@ typedef struct {
     uint32_t sent; //  of these, on their way
     uint32_t handed; //  of these, handed to a worker in this generation; at least `sent`
     uint32_t notices; //  gap notices and markers among the entries
+    uint32_t of_epoch; //  entries behind the last marker: of the epoch that the stream has reached
 } retained_t;
 
 //  Frees the ring; the frames in it must be gone.
@@ -48,6 +49,9 @@ static inline retained_entry_t *retained_at(const retained_t *self, uint32_t ind
 
 //  Makes room for `count` more entries, so that as many puts cannot fail. False: no memory.
 bool retained_reserve(retained_t *self, uint32_t count);
+
+//  The entry of a push of the epoch that the stream has reached, or NULL.
+retained_entry_t *retained_find(const retained_t *self, uint64_t seq);
 
 //  Appends an entry; there is room. The queue takes over the caller's reference to the frame.
 void retained_put(retained_t *self, retained_entry_t entry);

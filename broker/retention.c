@@ -51,6 +51,8 @@ retained_entry_t retention_pop(core_t *self, client_t *client)
         retention_count_sent(self, client, retained_at(&client->retained, 0), -1);
     retained_entry_t entry = retained_pop(&client->retained);
     client->acked = retained_after(&entry, client->acked);
+    if (entry.kind == RETAINED_PUSH)
+        confirmation_add(self, client, entry.frame, client->acked, false);
     s_drop(self, client, &entry);
     return entry;
 }

@@ -31,6 +31,7 @@ static void s_park(core_t *self, receiver_t *receiver, const char *reason, int64
     s_close(self, receiver);
     receiver_table_displace(self, receiver);
     receiver->kind = RECEIVER_GONE;
+    receiver->gone_at = now;
     for (client_t *client = receiver->clients; client; client = client->next) {
         redelivery_restart(self, client);
         //  From now on it may go when it is idle; see client_list.c.
@@ -80,15 +81,22 @@ void session_release(receiver_t *receiver)
         receiver_free(receiver);
 }
 
-//  Ends a receiver that is gone and has no clients, to make room for another.
+//  Ends a receiver that is gone, to make room for another: one that has no clients, else the one that
+//  has been gone longest. Its clients go where they would go without it.
 static bool s_drop_gone(core_t *self)
 {
-    for (receiver_t *at = self->by_id; at; at = at->by_id.next)
-        if (at->kind == RECEIVER_GONE && !at->clients) {
-            s_end(self, at);
-            return true;
-        }
-    return false;
+    receiver_t *longest = NULL;
+    for (receiver_t *at = self->by_id; at; at = at->by_id.next) {
+        if (at->kind != RECEIVER_GONE)
+            continue;
+        if (!longest || at->gone_at < longest->gone_at || !at->clients)
+            longest = at;
+        if (!at->clients)
+            break;
+    }
+    if (longest)
+        s_end(self, longest);
+    return longest != NULL;
 }
 
 static receiver_t *s_new_receiver(core_t *self, const core_attach_t *attach)

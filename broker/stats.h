@@ -131,6 +131,7 @@ typedef struct {
     stats_t held_bytes; //  gauge
     stats_t retained_messages; //  gauge: released, not yet acknowledged
     stats_t retained_bytes; //  gauge
+    stats_t frame_bytes; //  gauge: of the frames that held and retained pushes lie in
     stats_t unacked_messages; //  gauge: of these, handed to a worker in this generation
     stats_t oldest_unacked; //  gauge: ns since the oldest unacknowledged hand-over
     stats_t gaps_open; //  gauge: clients with a hole at the head of the line

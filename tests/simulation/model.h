@@ -9,6 +9,7 @@
     model_session.c   receivers: attach, takeover, detach, who serves whom
     model_delivery.c  what is handed over, acknowledged and sent anew, and the figures
     model_expiry.c    what was retained for too long
+    model_confirmation.c  what publishers are told
 
     Receivers are numbered: first those with an id, then the routes, then the one that stands for
     nobody. */
@@ -39,10 +40,19 @@ typedef struct {
     uint32_t size; //  encoded
     bool settled; //  a receiver has taken it, or says that it needs it no more
     int64_t released_at; //  ms
+    uint64_t publisher; //  pushes: who is to be told of it; 0: nobody
 } model_entry_t;
+
+//  What a publisher is to be told of a push.
+typedef struct {
+    uint64_t publisher;
+    position_t position;
+    bool given_up;
+} model_fate_t;
 
 typedef struct {
     uint64_t seq;
+    uint64_t publisher;
     uint32_t number;
     uint32_t size;
 } model_held_t;
@@ -78,6 +88,7 @@ typedef struct {
     MODEL_LIST(model_range_t) gaps; //  all that were given up in this epoch
     MODEL_LIST(model_entry_t) log; //  all that was ever released, and stands
     MODEL_LIST(model_entry_t) expired; //  what a notice in the log has taken the place of
+    MODEL_LIST(model_fate_t) fates; //  that publishers are to be told, and have not been
     uint64_t expired_told; //  pushes of which the core has said so
     uint32_t places; //  that it has for what is held
     uint32_t acked; //  entries of the log that are done with
@@ -113,6 +124,7 @@ typedef struct {
     uint64_t peer;
     bool ack_none;
     int64_t heard_at;
+    int64_t gone_at;
     int64_t progress_at; //  of the last ack that covered something
     uint32_t session_out; //  dispatches of this session that are not back
 } model_receiver_t;
@@ -157,6 +169,7 @@ typedef struct {
     uint32_t payload_size;
     uint32_t size; //  encoded, as sent
     outcome_t outcome; //  ACCEPTED, or what the front has refused it with
+    uint64_t publisher; //  who is to be told of it; 0: nobody
 } model_push_t;
 
 typedef struct {
@@ -275,6 +288,22 @@ bool model_take_expired(model_client_t *client, const model_seen_t *seen);
 
 //  The core has told of all that was given up, and of no more.
 void model_compare_expired(const model_t *self);
+
+//  ---- model_confirmation.c ----------------------------------------------------------------------
+
+//  A push is done with, and its publisher, unless that is 0, is to be told.
+void model_owe(model_client_t *client, uint64_t publisher, position_t position, bool given_up);
+
+//  A publisher sends a push again that is a duplicate.
+void model_renew(model_client_t *client, uint64_t publisher, uint64_t seq);
+
+//  The core tells a publisher: it must owe that, and everything that is owed must be told.
+void model_told(model_t *self, uint32_t client, uint64_t publisher, position_t position,
+                bool given_up);
+void model_all_told(const model_t *self);
+
+//  True if the seq is in a gap, or in one that is not remembered may be.
+bool model_may_have_given_up(const model_client_t *client, uint64_t seq);
 
 //  Compares all figures with the core's, and with the bounds.
 void model_compare(const model_t *self, const core_t *core, const orderer_stats_t *stats);

@@ -97,6 +97,7 @@ static void s_pop(model_client_t *client)
     entry->settled |= last && last->settled;
     check(entry->settled || entry->kind == MODEL_MARKER, "seq %llu is dropped, and nobody has it",
           (unsigned long long)entry->after.seq);
+    model_owe(client, entry->publisher, entry->after, false);
     client->acked_at = entry->after;
     client->sent -= client->sent > 0;
     client->handed -= client->handed > 0;

@@ -23,10 +23,13 @@ static uint32_t s_moved(uint32_t boundary, uint32_t first, uint32_t count)
 static void s_merge(model_client_t *client, uint32_t first, uint32_t count, uint64_t from)
 {
     model_entry_t *at = &client->log.items[client->acked + first];
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
+        model_owe(client, at[i].publisher, at[i].after, true);
         MODEL_APPEND(&client->expired, at[i]);
+    }
     at->kind = MODEL_GAP;
     at->settled = false;
+    at->publisher = 0;
     at->from = from;
     at->after = at[count - 1].after;
     at->size = model_size(client, at, 0);

@@ -103,6 +103,7 @@ world_t *world_new(uint64_t seed)
     self->dice.state = seed;
     self->evicts = dice_chance(&self->dice, 10);
     self->forgets = !self->evicts && dice_chance(&self->dice, 10);
+    self->confirms = dice_chance(&self->dice, 60);
     self->numberless = dice_chance(&self->dice, 40);
     self->counts_frames = dice_chance(&self->dice, 50);
     self->max_payload = dice_between(&self->dice, 4, dice_chance(&self->dice, 80) ? 40 : 300);
@@ -181,6 +182,20 @@ void world_do_effects(world_t *self)
         s_do_effect(self, &effect);
 }
 
+void world_confirm(world_t *self)
+{
+    const core_confirmation_t *told;
+    size_t count = core_confirmations(self->core, &told);
+    for (size_t i = 0; i < count; i++) {
+        uint32_t client = world_client(self, told[i].client->id, told[i].client->id_size);
+        trace("publisher %llu: %u:%llu/%llu %s", (unsigned long long)told[i].publisher, client,
+              (unsigned long long)told[i].position.epoch, (unsigned long long)told[i].position.seq,
+              told[i].given_up ? "given up" : "delivered");
+        model_told(&self->model, client, told[i].publisher, told[i].position, told[i].given_up);
+    }
+    model_all_told(&self->model);
+}
+
 //  ---- time --------------------------------------------------------------------------------------
 
 static void s_advance(world_t *self, int64_t by)
@@ -228,6 +243,7 @@ static void s_tick(world_t *self)
         s_note_overdue(self, core_receiver(self->core, id, strlen(id)), stalled[i]);
     }
     world_do_effects(self);
+    world_confirm(self);
 }
 
 static void s_compare(const world_t *self)
@@ -310,11 +326,15 @@ void world_run(world_t *self, uint32_t steps)
         s_note_lives(self);
         s_request(self);
         world_do_effects(self);
+        world_confirm(self);
         s_note_lives(self);
         for (uint32_t i = dice_roll(&self->dice, 8); i > 0; i--) {
             s_advance(self, 0);
             s_transport(self);
+            if (self->evicts || dice_chance(&self->dice, 50))
+                world_confirm(self);
         }
+        world_confirm(self);
         s_compare(self);
     }
 }
@@ -371,14 +391,17 @@ void world_settle(world_t *self)
             self->faults.loss = 0;
         s_flow(self);
         publisher_fill_holes(self);
+        world_confirm(self);
         s_compare(self);
         s_wait(self);
         check(round < ROUNDS_MAX, "there is no end to it");
     }
     while (sender_step(self))
         ;
+    world_confirm(self);
     model_nothing_lost(&self->model);
     check(core_kept(self->core) == 0, "something is kept at the end");
+    check(self->counts_frames || stats_get(&self->stats->frame_bytes) == 0, "a frame is kept");
 }
 
 void world_destroy(world_t *self)
