@@ -182,7 +182,7 @@ def test_workers_come_and_go_under_load_and_nothing_is_lost_doubled_or_out_of_or
     for _ in range(ROUNDS):
         for count in (4, 2, 8, 1):
             path.workers(count)
-            assert sum(endpoints(broker)) == 8
+            wait_until(lambda: sum(endpoints(broker)) == 8, "all endpoints to have a worker")
             wait_until(lambda: threads_of(broker) == {f"worker-{k}" for k in range(count)},
                        f"{count} threads, not {threads_of(broker)}")
             load.wait_for_progress()
