@@ -3,7 +3,7 @@ import time
 
 import wire
 import zmq
-from harness import DEADLINE
+from harness import DEADLINE, wait_until
 
 CONTEXT = zmq.Context.instance()
 START = (0, 0)
@@ -113,18 +113,26 @@ class Peer:
 class Receiver(Peer):
     """A peer with a PULL socket. It acknowledges only when it is told to."""
 
-    def __init__(self, broker, name="receiver", rcvhwm=1000):
+    def __init__(self, broker, name="receiver", rcvhwm=1000, bind="tcp://127.0.0.1:*"):
         super().__init__(broker)
         self.name = _bytes(name)
         self.pull = CONTEXT.socket(zmq.PULL)
         self.pull.linger = 0
         self.pull.rcvhwm = rcvhwm
-        self.pull.bind("tcp://127.0.0.1:*")
+        wait_until(lambda: self._bind(bind), f"{bind} to be free")
         self.endpoint = self.pull.LAST_ENDPOINT.decode()
         self.generation = 0
         self.last = {}
         self.ahead = 0  # entries that `take` dropped because something before them was missing
         self.entries = []
+
+    def _bind(self, address):
+        try:
+            self.pull.bind(address)
+        except zmq.ZMQError as error:  # a socket is closed a moment after close
+            assert error.errno == zmq.EADDRINUSE
+            return False
+        return True
 
     def close(self):
         super().close()

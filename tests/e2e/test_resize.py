@@ -1,4 +1,5 @@
 """Workers that come and go, and a configuration that is read again, while pushes go on."""
+import random
 import signal
 import threading
 from pathlib import Path
@@ -7,7 +8,7 @@ import pytest
 import wire
 import zmq
 from harness import DEADLINE, SANITIZED, wait_until
-from peers import CONTEXT, Peer, Receiver, outcomes, position, push, show
+from peers import CONTEXT, Peer, Receiver, outcomes, position, push
 from zmq.utils.monitor import recv_monitor_message
 
 ROUNDS = 5 if SANITIZED else 20
@@ -181,7 +182,7 @@ def test_workers_come_and_go_under_load_and_nothing_is_lost_doubled_or_out_of_or
     for _ in range(ROUNDS):
         for count in (4, 2, 8, 1):
             path.workers(count)
-            assert sum(endpoints(broker)) == 8
+            wait_until(lambda: sum(endpoints(broker)) == 8, "all endpoints to have a worker")
             wait_until(lambda: threads_of(broker) == {f"worker-{k}" for k in range(count)},
                        f"{count} threads, not {threads_of(broker)}")
             load.wait_for_progress()
@@ -191,3 +192,209 @@ def test_workers_come_and_go_under_load_and_nothing_is_lost_doubled_or_out_of_or
     assert broker.metric("inflight_messages") == 0
     assert broker.metric("send_backlog_messages") == 0
     assert broker.metric("endpoints_moved_total") > 0
+
+
+def test_workers_ended_and_started_one_after_the_other_keep_order(reloaded):
+    pull, address = open_pull()
+    path = reloaded(*PATIENT, more=route_to(address))
+    load = start_load(path.broker, pull, 4)
+    path.workers(4)
+    for count in (3, 4, 2, 3, 4, 1, 2, 3, 4):
+        path.workers(count)
+        load.wait_for_progress()
+    load.stop()
+    path.broker.wait_metric("queue_messages", 0, stage="retained")
+    assert path.broker.metric("deliveries_total", result="redelivered") == 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_two_workers_never_have_one_client(reloaded, seed):
+    """One connection a receiver, whatever is asked for meanwhile and however fast."""
+    pull, address = open_pull()
+    monitor = pull.get_monitor_socket(zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
+    path = reloaded(*PATIENT, more=route_to(address))
+    load = start_load(path.broker, pull, 2)
+    dice = random.Random(seed)
+    load.wait_for_progress()
+    for _ in range(50):
+        path.write(f"workers\n    count = {dice.randint(1, 9)}\n")
+        path.broker.signal(signal.SIGHUP)
+        wait_until(lambda: sum(endpoints(path.broker)) == 5, "all endpoints to have a worker")
+    path.workers(3)
+    load.wait_for_progress()
+    load.stop()
+    assert path.broker.metric("deliveries_total", result="redelivered") == 0
+    assert recv_monitor_message(monitor)["event"] == zmq.EVENT_ACCEPTED
+    assert not monitor.poll(0)
+    monitor.close()
+
+
+def test_endpoints_are_shared_evenly_when_workers_come_and_go(reloaded):
+    path = reloaded(*PATIENT)
+    receivers = [Receiver(path.broker, f"r{i}") for i in range(8)]
+    for i, receiver in enumerate(receivers):
+        receiver.attach(f"c{i}")
+    for count, shares in ((4, [2, 2, 2, 2]), (2, [4, 4]), (3, [2, 3, 3]), (8, [1] * 8), (1, [8])):
+        path.workers(count)
+        wait_until(lambda: sorted(endpoints(path.broker)) == shares, f"shares like {shares}")
+    for receiver in receivers:
+        receiver.close()
+
+
+def backlogs(broker):
+    """The workers that have something to send, and how much."""
+    workers = broker.status()["workers"]
+    return {w["worker"]: w["backlog_messages"] for w in workers if w["backlog_messages"]}
+
+
+@pytest.mark.parametrize("ack_mode", [wire.ACK_NONE, wire.ACK_CUMULATIVE])
+def test_what_waits_for_an_endpoint_that_would_block_goes_along_with_it(reloaded, ack_mode):
+    count = 200
+    path = reloaded("workers/send_hwm=1", "workers/batch_max=3", "delivery/backlog_bytes=67108864",
+                    *PATIENT)
+    broker = path.broker
+    path.workers(4)
+    others = [Receiver(broker, f"r{i}") for i in range(3)]
+    for other in others:
+        other.attach(other.name.decode())
+    with Receiver(broker, rcvhwm=1) as stalled, Peer(broker) as peer:
+        stalled.attach("c", ack_mode=ack_mode)
+        peer.push_all([push("c", seq, bytes(50000)) for seq in range(1, count + 1)], batch=8)
+        wait_until(lambda: list(backlogs(broker)) == [3], "messages that wait in the last worker")
+        for workers in (3, 4, 2, 3, 1):
+            path.workers(workers)
+            wait_until(lambda: list(backlogs(broker)) in [[k] for k in range(workers)],
+                       f"all that waits to be with one of {workers} workers")
+        seqs = []
+        while len(seqs) <= count:
+            seqs += stalled.show(1)
+            if ack_mode == wire.ACK_CUMULATIVE and len(seqs) > 1:
+                stalled.ack(position("c", seqs[-1]))
+        assert seqs == [("marker", 0), *range(1, count + 1)]
+        broker.wait_metric("queue_messages", 0, stage="retained")
+        assert broker.metric("inflight_messages") == 0
+        assert broker.metric("deliveries_total", result="redelivered") == 0
+    for other in others:
+        other.close()
+
+
+def test_sessions_that_end_while_their_endpoints_move_leave_nothing_behind(reloaded):
+    path = reloaded(*PATIENT)
+    broker, rounds, step = path.broker, 100, 5
+    with Receiver(broker, "r") as receiver, Receiver(broker, "other") as other, Peer(broker) as peer:
+        other.attach("other")
+        for i in range(rounds):
+            path.write(f"workers\n    count = {i % 5 + 1}\n")
+            broker.signal(signal.SIGHUP)
+            receiver.attach(position("c", i * step))
+            peer.push_all(push("c", seq) for seq in range(i * step + 1, (i + 1) * step + 1))
+            if i % 3:
+                receiver.take(step)
+            else:  # the session ends with everything on its way
+                receiver.detach()
+                receiver.attach(position("c", i * step))
+                receiver.take(step)
+            receiver.detach()
+        receiver.beat()
+    path.workers(1)
+    wait_until(lambda: endpoints(broker) == [1], "one endpoint, of the receiver that is there")
+    assert broker.metric("queue_messages", stage="retained") == 0
+
+
+def test_a_stop_while_endpoints_move_ends_well(start_broker, tmp_path):
+    for i in range(10):
+        path = Reloaded(start_broker, tmp_path / f"{i}.conf", "broker/drain_timeout=0", *PATIENT)
+        receivers = [Receiver(path.broker, f"r{k}") for k in range(8)]
+        with Peer(path.broker) as peer:
+            for receiver in receivers:
+                receiver.attach(receiver.name.decode())
+                peer.push_all(push(receiver.name, seq) for seq in range(1, 100))
+            path.workers(4)
+            path.write(f"workers\n    count = {i % 4 + 1}\n")
+            path.broker.signal(signal.SIGHUP)
+            path.broker.signal(signal.SIGTERM)
+            assert path.broker.wait() == 0
+        for receiver in receivers:
+            receiver.close()
+
+
+def test_the_figures_of_workers_that_are_gone_stay(reloaded):
+    path = reloaded(*PATIENT)
+    broker = path.broker
+    path.workers(2)
+    receivers = [Receiver(broker, f"r{i}") for i in range(2)]
+    with Peer(broker) as peer:
+        for receiver in receivers:
+            receiver.attach(receiver.name.decode())
+            peer.push_all([push(receiver.name, 1)])
+            receiver.take(1)
+    sent = broker.metric("sends_total", result="sent", worker="1")
+    assert sent > 0
+    path.workers(1)
+    assert broker.metric("sends_total", result="sent", worker="1") == sent
+    for gauge in ("inflight_messages", "send_backlog_messages"):
+        assert broker.metric(gauge, worker="1") == 0
+    for receiver in receivers:
+        receiver.close()
+
+
+#  ---- the file that is read again ---------------------------------------------------------------
+
+@pytest.mark.parametrize("text, where", [
+    ("workers\n    count = 99\n", 'workers/count: "99" is out of range'),
+    ("workers\n    count = 4\n    cuont = 4\n", "workers/cuont: is not known"),
+    ("workers\n   count = 4\n", "")])
+def test_a_wrong_file_leaves_everything_as_it_is(reloaded, text, where):
+    path = reloaded()
+    path.workers(2)
+    path.write(text)
+    lines = "\n".join(path.reload())
+    assert "SIGHUP: the configuration stays as it is" in lines
+    assert f"{path.path}:" in lines and where in lines
+    assert path.broker.metric("workers") == 2
+    path.workers(3)
+
+
+def test_a_file_that_is_gone_leaves_everything_as_it_is(reloaded):
+    path = reloaded()
+    path.path.unlink()
+    assert "SIGHUP: the configuration stays as it is" in "\n".join(path.reload())
+    path.workers(2)
+
+
+def test_what_changed_is_logged_and_whether_it_takes_effect(reloaded):
+    path = reloaded(more="ordering\n    window = 64\n")
+    path.more = "ordering\n    window = 128\nbroker\n    drain_timeout = 60\n" + \
+        route_to("tcp://127.0.0.1:9", "x")
+    path.write("workers\n    count = 2\n")
+    lines = "\n".join(path.reload())
+    assert "workers/count was 1 and is 2 from now on" in lines
+    assert "ordering/window has changed, which needs a restart to take effect" in lines
+    assert "delivery/route has changed, which needs a restart to take effect" in lines
+    assert "changes that take effect: 1" in lines
+    assert "drain_timeout" not in lines, "a --set goes before the file"
+    lines = "\n".join(path.reload())
+    assert "workers/count" not in lines
+    assert "ordering/window has changed, which needs a restart to take effect" in lines
+
+
+def test_the_log_takes_its_new_level_and_format(reloaded):
+    path = reloaded()
+    path.more = "log\n    level = debug\n    format = json\n"
+    path.write("")
+    assert 'log/level was "info" and is "debug" from now on' in "\n".join(path.reload())
+    with Receiver(path.broker) as receiver:
+        receiver.attach("c")
+        line = path.broker.wait_for_line(r'"level":"debug".*opened for generation')
+        assert line.string.startswith("{")
+    path.more = "log\n    level = error\n"
+    path.write("")
+    path.broker.signal(signal.SIGHUP)
+    path.broker.wait_for_line(r'"log/level was .*debug.* and is .*error')
+
+
+def test_without_a_file_a_reload_changes_nothing(start_broker):
+    broker = start_broker("workers/count=2")
+    broker.signal(signal.SIGHUP)
+    broker.wait_for_line("SIGHUP: .*changes that take effect: 0")
+    assert broker.metric("workers") == 2

@@ -94,6 +94,17 @@ def test_a_full_send_queue_is_neither_bypassed_nor_lossy(broker, peer):
         expect_in_order(receiver, b"c", 300)
 
 
+@pytest.mark.settings("workers/send_hwm=1", "workers/batch_max=1", "delivery/max_unacked=1000",
+                      "delivery/backlog_bytes=67108864")
+def test_a_send_that_would_block_is_retried_before_what_comes_after_it(broker, peer):
+    with Receiver(broker, rcvhwm=1) as receiver:
+        receiver.attach("c", ack_mode=wire.ACK_NONE)  # on the wire itself, so no second chance
+        for seq in range(1, 101):
+            peer.push_all([push("c", seq, bytes(200000))])
+        wait_until(lambda: broker.metric("sends_total", result="would_block"), "a send put off")
+        assert receiver.show(101) == [("marker", 0), *range(1, 101)]
+
+
 def test_what_fills_a_full_window_is_accepted_and_releases_all(peer, receiver):
     receiver.attach("c")
     peer.push_all(push("c", seq) for seq in range(2, WINDOW + 1))
@@ -199,3 +210,19 @@ def test_pipes_at_their_limit_both_ways_do_not_deadlock(broker, publishers):
         assert not thread.is_alive()
     for receiver in receivers:
         receiver.close()
+
+
+@pytest.mark.settings("delivery/ack_timeout=60000")
+def test_a_receiver_that_crashes_and_comes_back_at_once_is_served_by_its_new_connection(broker, peer):
+    address, done = "tcp://127.0.0.1:*", 0
+    for life in range(20):
+        with Receiver(broker, "named", bind=address) as receiver:
+            address = receiver.endpoint
+            receiver.attach(position("c", done))
+            peer.push_all(push("c", seq) for seq in range(10 * life + 1, 10 * life + 11))
+            if life % 2:  # in every other life it crashes before it has taken anything
+                receiver.last[b"c"] = (0, done)
+                seqs = [entry.seq for entry in receiver.take(10 * life + 10 - done)]
+                assert seqs == [*range(done + 1, 10 * life + 11)]
+                done = seqs[-1]
+    assert broker.metric("receivers") == 1

@@ -124,7 +124,7 @@ static void emptying_gives_back_what_waits_and_what_was_sent(void **state)
     pipe_destroy(&right);
 }
 
-//  ---- two threads, both sides at their limit: SCENARIOS 31 --------------------------------------
+//  ---- two threads, both sides at their limit ----------------------------------------------------
 
 #define EXCHANGES 200000
 #define CAPACITY 8
