@@ -3,7 +3,7 @@ import time
 
 import wire
 import zmq
-from harness import DEADLINE
+from harness import DEADLINE, wait_until
 
 CONTEXT = zmq.Context.instance()
 START = (0, 0)
@@ -113,13 +113,17 @@ class Peer:
 class Receiver(Peer):
     """A peer with a PULL socket. It acknowledges only when it is told to."""
 
-    def __init__(self, broker, name="receiver", rcvhwm=1000):
+    def __init__(self, broker, name="receiver", rcvhwm=1000, bind="tcp://127.0.0.1:*", beside=None):
+        """`beside` is another receiver of the same process, whose DEALER it uses, too."""
         super().__init__(broker)
+        if beside:
+            self.front.close()
+            self.front, self.request_id = beside.front, beside.request_id + (1 << 32)
         self.name = _bytes(name)
         self.pull = CONTEXT.socket(zmq.PULL)
         self.pull.linger = 0
         self.pull.rcvhwm = rcvhwm
-        self.pull.bind("tcp://127.0.0.1:*")
+        wait_until(lambda: self._is_bound(bind), f"{bind} to be free")
         self.endpoint = self.pull.LAST_ENDPOINT.decode()
         self.generation = 0
         self.last = {}
@@ -129,6 +133,14 @@ class Receiver(Peer):
     def close(self):
         super().close()
         self.pull.close()
+
+    def _is_bound(self, endpoint):
+        """Binds, or finds that a socket closed before still has the address."""
+        try:
+            self.pull.bind(endpoint)
+        except zmq.ZMQError:
+            return False
+        return True
 
     def attach(self, *clients, prefix=None, **more):
         """Attaches clients, named or as positions, and returns the reply."""
