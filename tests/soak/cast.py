@@ -1,4 +1,4 @@
-"""Who plays in a soak: the broker, the proxy, receivers that can be stopped and killed, publishers."""
+"""Who plays in a soak: broker, proxy, publishers, receivers that can be stopped and killed."""
 import json
 import signal
 import subprocess
@@ -20,8 +20,10 @@ SAMPLE = 0.1  # seconds between two looks at the broker's memory
 class Proxy:
     """proxy.py, with a port for the front and one for each of the unix sockets."""
 
-    def __init__(self, broker, sockets, seed):
-        command = [HERE / "proxy.py", "--seed", seed, broker.front.rsplit(":", 1)[1], *sockets]
+    def __init__(self, broker, sockets, seed, *faults):
+        """Faults are options of the program."""
+        port = broker.front.rsplit(":", 1)[1]
+        command = [HERE / "proxy.py", "--seed", seed, *faults, port, *sockets]
         self.child = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True)
         ports = json.loads(self.child.stdout.readline())
         self.front = f"tcp://127.0.0.1:{ports['front']}"

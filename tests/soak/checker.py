@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Judges a run by what its publishers and receivers wrote down. Knows nothing of broker and library.
+"""Judges a run by what its publishers and receivers wrote down, and by nothing else.
 
 A log is text, a line an event; numbers are decimal, NS are monotonic nanoseconds. A process that is
 killed may leave half a line, or NULs, at the end, which do not count.
@@ -9,7 +9,7 @@ A publisher writes
     k CLIENT FROM TO        it had these seqs given up
 and a receiver
     s NS new|resumed        an instance of the application started
-    t CLIENT SEQ TAG        it took a push, with this tag (`-`: the payload was not all of one piece)
+    t CLIENT SEQ TAG        it took a push, with this tag (`-`: the payload is not all of one piece)
     g CLIENT FROM TO        it took the notice that these seqs were given up
     c NS COUNT              it has taken so many; for rates, and not judged
 
@@ -19,14 +19,15 @@ What is right:
 - Within one instance a client's entries ascend by one: each push once, each gap notice once.
 - Where an instance starts with a client, nothing before may be missing: everything up to there was
   taken or announced, by this receiver or by another. Instances are ordered by when they started.
-- An instance that resumed goes on at what its own log has, so a receiver that always resumes has each
-  push exactly once. A new one knows nothing, and may have again what a predecessor took and could not
-  acknowledge any more: at least once.
-- What was taken had been pushed and was not refused; what is announced as given up had been given up.
+- An instance that resumed goes on at what its own log has, so a receiver that always resumes has
+  each push exactly once. A new one knows nothing, and may have again what a predecessor took and
+  could not acknowledge any more: at least once.
+- What was taken had been pushed and was not refused; what is announced as given up had been given
+  up.
 - What was accepted (a duplicate is as good) was taken or announced in the end.
 
-All this is for seqs that start at 1 in epoch 0. Memory is a byte a push and some for each instance of
-a client, whatever the logs have.
+All this is for seqs that start at 1 in epoch 0. Memory is a byte a push and some for each instance
+of a client, whatever the logs have.
 
 Usage: checker.py --pushed LOG... --taken LOG...
 """
@@ -68,7 +69,7 @@ class ReceiverLog:
 
     def __init__(self):
         self.started, self.resumed = 0, False
-        self.before, self.now = {}, {}  # client: its last Span of earlier instances, and of this one
+        self.before, self.now = {}, {}  # client: its last Span of earlier instances, of this one
 
     def start(self, started, resumed):
         self.started, self.resumed = started, resumed

@@ -19,6 +19,7 @@ import json
 import random
 import signal
 from collections import Counter
+from functools import partial
 
 GREETING = 64  # bytes that open a ZMTP connection
 LONG, COMMAND = 2, 4  # flags of a frame
@@ -123,8 +124,9 @@ async def run(options):
     faults = Faults(options.seed, options.drop, options.double, options.cut)
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
-    front = await listen(lambda: asyncio.open_connection("127.0.0.1", options.front), faults, "front")
-    deliveries = [await listen(lambda path=path: asyncio.open_unix_connection(path), faults, "push")
+    front = await listen(partial(asyncio.open_connection, "127.0.0.1", options.front), faults,
+                         "front")
+    deliveries = [await listen(partial(asyncio.open_unix_connection, path), faults, "push")
                   for path in options.sockets]
     print(json.dumps({"front": front, "deliveries": deliveries}), flush=True)
     await stopped.wait()
@@ -133,10 +135,10 @@ async def run(options):
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--drop", type=float, default=0.2, help="part of the acks (0.2)")
-    parser.add_argument("--double", type=float, default=0.2, help="part of the others (0.2)")
-    parser.add_argument("--cut", type=float, default=0.001, help="cuts a frame (0.001)")
+    parser.add_argument("--seed", type=int, default=1, help="the others are probabilities")
+    parser.add_argument("--drop", type=float, default=0.2, help="of an ack (0.2)")
+    parser.add_argument("--double", type=float, default=0.2, help="of the acks left (0.2)")
+    parser.add_argument("--cut", type=float, default=0.003, help="of a connection, a frame (0.003)")
     parser.add_argument("front", type=int, metavar="FRONT_PORT")
     parser.add_argument("sockets", nargs="+", metavar="UNIX_SOCKET")
     return parser.parse_args()
