@@ -324,6 +324,8 @@ static void test_a_broker_that_shuts_down_is_asked_again_when_it_is_back(void **
     s_push_and_accept(f, "a", 1, 1);
     front_restart(&f->front);
     s_refuse(f, fixture_expect(f, "a1"), SEQPUSH_SHUTTING_DOWN);
+    front_reply_error(&f->front, 0, "malformed"); //  when this is read, that is
+    fixture_await_errors(f, 1);
     fixture_expect_nothing(f);
     front_restart(&f->front);
     fixture_accept(f, fixture_expect(f, "a1"), 0);
