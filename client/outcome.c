@@ -19,15 +19,23 @@ static bool s_may_pass(seqpush_outcome_t outcome)
            outcome == SEQPUSH_OVERLOADED || outcome == SEQPUSH_STORAGE_UNAVAILABLE;
 }
 
-static void s_report(seqpush_publisher_t *self, const seqpush_push_t *push, size_t size,
-                     seqpush_outcome_t outcome)
+void outcome_tell(seqpush_publisher_t *self, const seqpush_push_t *push, seqpush_outcome_t outcome)
 {
     self->stats.outcomes[outcome]++;
     self->decided++;
-    self->undecided--;
-    self->undecided_bytes -= size;
     if (self->options.on_outcome)
         self->options.on_outcome(self->options.arg, push, outcome);
+}
+
+static void s_report(seqpush_publisher_t *self, const seqpush_push_t *push, size_t size,
+                     seqpush_outcome_t outcome)
+{
+    if (self->options.confirm) {
+        confirm_decide(self, push, outcome);
+        return;
+    }
+    publisher_release(self, size);
+    outcome_tell(self, push, outcome);
 }
 
 static const Seqpush__V1__Rejection *s_rejection_of(verdict_t *verdict, uint32_t index)
@@ -76,8 +84,8 @@ static void s_decide(seqpush_publisher_t *self, batch_t *batch, verdict_t verdic
 {
     outbox_remove(&self->outbox, batch);
     self->flowing = true;
-    if (self->options.on_outcome || batch->fed || batch->numberless || verdict.rejected_count ||
-        verdict.all != SEQPUSH_ACCEPTED) {
+    if (self->options.on_outcome || self->options.confirm || batch->fed || batch->numberless ||
+        verdict.rejected_count || verdict.all != SEQPUSH_ACCEPTED) {
         s_decide_each(self, batch, &verdict);
     } else {
         self->stats.outcomes[SEQPUSH_ACCEPTED] += batch->count;

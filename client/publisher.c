@@ -37,6 +37,8 @@ static bool s_connect(seqpush_publisher_t *self, const char *broker)
     self->socket = socket_open(ZMQ_DEALER);
     if (!self->socket)
         return false;
+    if (self->options.confirm && !(self->monitor = socket_monitor(self->socket)))
+        return false;
     if (zmq_connect(self->socket, broker) == 0)
         return true;
     errno = EINVAL;
@@ -50,6 +52,7 @@ static void s_init_outbox(seqpush_publisher_t *self)
     self->outbox.batch_max = self->options.batch_max;
     self->outbox.batch_bytes = self->options.batch_bytes;
     self->outbox.reply_timeout = self->options.reply_timeout;
+    self->outbox.confirm = self->options.confirm;
     self->outbox.credit = FIRST_CREDIT;
 }
 
@@ -63,6 +66,7 @@ seqpush_publisher_t *seqpush_publisher_new(const seqpush_publisher_options_t *op
     if (!self)
         return NULL;
     self->options = *options;
+    self->connection = 1;
     s_set_defaults(&self->options);
     if (!s_connect(self, options->broker)) {
         int error = errno;
@@ -79,7 +83,9 @@ void seqpush_publisher_destroy(seqpush_publisher_t **self_p)
     seqpush_publisher_t *self = *self_p;
     if (!self)
         return;
+    socket_close_monitor(self->socket, &self->monitor);
     socket_close(&self->socket);
+    unconfirmed_fini(&self->unconfirmed);
     batch_destroy(&self->open);
     lanes_fini(&self->lanes);
     outbox_fini(&self->outbox);
@@ -139,24 +145,31 @@ static bool s_has_room(const seqpush_publisher_t *self)
            self->undecided_bytes < self->options.undecided_bytes;
 }
 
+int publisher_hand_in(seqpush_publisher_t *self, const seqpush_push_t *push)
+{
+    size_t size = batch_push_size(push);
+    if (push->seq == 0)
+        return s_hand_in_numberless(self, push, size);
+    return self->lanes.table ? s_hand_in_sequenced(self, push, size) : s_hand_in(self, push, size);
+}
+
 int seqpush_publisher_push(seqpush_publisher_t *self, const seqpush_push_t *push)
 {
-    if (push->client_id_size == 0 || push->client_id_size > SEQPUSH_ID_MAX)
+    bool confirm = self->options.confirm;
+    if (push->client_id_size == 0 || push->client_id_size > SEQPUSH_ID_MAX ||
+        (confirm && push->seq == 0))
         return -EINVAL;
     if (!s_has_room(self))
         return -EAGAIN;
-    size_t size = batch_push_size(push);
-    int rc;
-    if (push->seq == 0)
-        rc = s_hand_in_numberless(self, push, size);
-    else if (self->lanes.table)
-        rc = s_hand_in_sequenced(self, push, size);
-    else
-        rc = s_hand_in(self, push, size);
+    if (confirm && !confirm_expect(self, push))
+        return -ENOMEM;
+    int rc = publisher_hand_in(self, push);
     if (rc == 0) {
         self->stats.pushed++;
         self->undecided++;
-        self->undecided_bytes += size;
+        self->undecided_bytes += batch_push_size(push);
+    } else if (confirm) {
+        confirm_cancel(self, push);
     }
     return rc;
 }

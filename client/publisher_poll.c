@@ -9,11 +9,13 @@ int publisher_turn(seqpush_publisher_t *self)
     int rc = publisher_take_replies(self);
     int64_t now = socket_clock();
     lanes_wake(&self->lanes, now);
+    if (self->options.confirm)
+        confirm_turn(self, now);
     seqpush_publisher_flush(self);
     if (!self->outbox.blocked)
         outbox_resend_overdue(&self->outbox, now);
     self->stats.retries = self->lanes.retries;
-    self->stats.resends = self->outbox.resends;
+    self->stats.resends = self->outbox.resends + self->offered_again;
     return rc;
 }
 
@@ -35,10 +37,14 @@ int publisher_wait(seqpush_publisher_t *self, int64_t until)
     if (self->lanes.pausing)
         until = socket_earlier(until, self->lanes.pausing->due);
     until = socket_earlier(until, outbox_overdue_at(&self->outbox));
+    until = socket_earlier(until, confirm_due_at(self));
     short events = (short)(ZMQ_POLLIN | (self->outbox.blocked ? ZMQ_POLLOUT : 0));
-    zmq_pollitem_t item = {.socket = self->socket, .events = events};
+    zmq_pollitem_t items[] = {
+        {.socket = self->socket, .events = events},
+        {.socket = self->monitor, .events = ZMQ_POLLIN},
+    };
     self->flowing = false;
-    return socket_wait(&item, 1, until);
+    return socket_wait(items, self->monitor ? 2 : 1, until);
 }
 
 static bool s_is_eighth_free(size_t used, size_t max, size_t held)

@@ -54,12 +54,16 @@ static void s_on_error(seqpush_publisher_t *self, const Seqpush__V1__Reply *repl
 
 static void s_on_reply(seqpush_publisher_t *self, const Seqpush__V1__Reply *reply)
 {
+    confirm_note_instance(self, reply->instance);
     switch (reply->body_case) {
     case SEQPUSH__V1__REPLY__BODY_PUSH_ACK:
         s_on_push_ack(self, reply);
         break;
     case SEQPUSH__V1__REPLY__BODY_ERROR:
         s_on_error(self, reply);
+        break;
+    case SEQPUSH__V1__REPLY__BODY_DELIVERED:
+        confirm_delivered(self, reply->delivered);
         break;
     case SEQPUSH__V1__REPLY__BODY_POSITION:
         ask_answer(self, reply->request_id, 0, reply->position);

@@ -70,7 +70,7 @@ typedef struct {
     const char *broker; //  front endpoint, as tcp://127.0.0.1:5570
     size_t batch_max; //  pushes a request at most; 0: 64
     size_t batch_bytes; //  bytes a request at most, a larger push goes alone; 0: 64 KiB
-    size_t undecided_max; //  pushes without an outcome that are kept; 0: 16,384
+    size_t undecided_max; //  pushes without an outcome, or unconfirmed, that are kept; 0: 16,384
     size_t undecided_bytes; //  bytes of them; 0: 64 MiB
     uint32_t reply_timeout; //  ms without a reply until a request is sent again; 0: 2000
     //  Called, inside poll, drain, skip and reset, once for each push whose outcome is decided; it
@@ -79,6 +79,16 @@ typedef struct {
     //  another outcome comes (but for want of memory to keep them). A seq that the broker assigned
     //  stands in push->seq. The payload is passed too. NULL: outcomes are only counted.
     void (*on_outcome)(void *arg, const seqpush_push_t *push, seqpush_outcome_t outcome);
+    //  Asks to be told what receivers have acknowledged. A push that is ACCEPTED, or a DUPLICATE,
+    //  then counts as undecided until that is told, too. It is kept until then, and offered again
+    //  after a reconnect or a restart of the broker. Every push needs a seq.
+    bool confirm;
+    //  Called as on_outcome is, with `confirm`, once for each (client, epoch, seq) that was
+    //  ACCEPTED or a DUPLICATE: a receiver has acknowledged the push. With `given_up` nothing is
+    //  known of that, nor will be: the broker gave it up, or refuses it when it is offered again.
+    //  NULL: it is only counted.
+    void (*on_delivered)(void *arg, const void *client_id, size_t client_id_size, uint64_t epoch,
+                         uint64_t seq, bool given_up);
     void *arg;
 } seqpush_publisher_options_t;
 
@@ -86,9 +96,11 @@ typedef struct {
     uint64_t pushed; //  taken by seqpush_publisher_push
     uint64_t outcomes[12]; //  decided, by outcome; those that are tried again are not in here
     uint64_t retries; //  pushes sent again after a refusal that may pass
-    uint64_t resends; //  pushes sent again because no reply came or the broker restarted
+    uint64_t resends; //  pushes sent again: no answer came, or it was a new connection or broker
     uint64_t errors; //  Error replies, and replies that make no sense
     uint64_t unreceived; //  accepted, while no receiver was attached for the client
+    uint64_t delivered; //  with confirm: acknowledged by a receiver
+    uint64_t given_up; //  with confirm: accepted, and not delivered after all
 } seqpush_publisher_stats_t;
 
 //  Makes a publisher and starts to connect; it need not be there yet. Returns NULL with errno set
@@ -100,7 +112,8 @@ void seqpush_publisher_destroy(seqpush_publisher_t **self_p);
 
 //  Hands in one push; the payload is copied. It goes out when a batch is full, or at the next poll
 //  or flush. Never blocks. Returns 0; -EAGAIN if undecided_max, undecided_bytes or the broker's
-//  credit is used up (poll, then try again); -EINVAL for an id of 0 or more than 64 bytes; -ENOMEM.
+//  credit is used up (poll, then try again); -EINVAL for an id of 0 or more than 64 bytes, or seq 0
+//  with confirm; -ENOMEM.
 //  Pushes of one client with seq 0 keep their order, for which only one batch of them is under way
 //  at a time.
 int seqpush_publisher_push(seqpush_publisher_t *self, const seqpush_push_t *push);
@@ -114,7 +127,8 @@ int seqpush_publisher_flush(seqpush_publisher_t *self);
 //  number of pushes undecided, or a negative errno (-EINTR after a signal).
 long seqpush_publisher_poll(seqpush_publisher_t *self, int timeout_ms);
 
-//  Polls until everything is decided. Returns 0, -ETIMEDOUT after `timeout_ms`, or -EINTR.
+//  Polls until everything is decided; with confirm, until everything is delivered or given up.
+//  Returns 0, -ETIMEDOUT after `timeout_ms`, or -EINTR.
 int seqpush_publisher_drain(seqpush_publisher_t *self, int timeout_ms);
 
 //  Gives up the seqs from..to that are missing. Waits for the answer up to `timeout_ms`;

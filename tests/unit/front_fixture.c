@@ -111,3 +111,13 @@ uint64_t front_random(uint64_t *seed)
     *seed = *seed * 6364136223846793005u + 1442695040888963407u;
     return *seed >> 33;
 }
+
+wire_position_t front_position(const char *text)
+{
+    wire_position_t position = SEQPUSH__V1__POSITION__INIT;
+    position.client_id = (ProtobufCBinaryData){1, (uint8_t *)text};
+    const char *slash = strchr(text, '/');
+    position.epoch = slash ? strtoull(text + 1, NULL, 10) : 0;
+    position.seq = strtoull(slash ? slash + 1 : text + 1, NULL, 10);
+    return position;
+}

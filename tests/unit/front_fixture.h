@@ -53,6 +53,9 @@ void front_send(front_t *self, const void *bytes, size_t size);
 void front_reply(front_t *self, reply_t *reply);
 void front_reply_error(front_t *self, uint64_t id, char *code);
 
+//  A position from "a5", or "a2/5" in epoch 2; it points into the text.
+wire_position_t front_position(const char *text);
+
 //  Monotonic ms.
 int64_t front_now(void);
 

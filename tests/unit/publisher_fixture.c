@@ -20,6 +20,19 @@ static void s_on_outcome(void *arg, const seqpush_push_t *push, seqpush_outcome_
     }
 }
 
+static void s_on_delivered(void *arg, const void *client_id, size_t size, uint64_t epoch,
+                           uint64_t seq, bool given_up)
+{
+    fixture_t *f = arg;
+    size_t used = strlen(f->delivered);
+    char in_epoch[24] = "";
+    if (epoch)
+        snprintf(in_epoch, sizeof in_epoch, "%d/", (int)epoch);
+    assert_true(used + 128 < sizeof f->delivered);
+    snprintf(f->delivered + used, sizeof f->delivered - used, "%s%s%.*s%s%d", used ? " " : "",
+             given_up ? "!" : "", (int)size, (const char *)client_id, in_epoch, (int)seq);
+}
+
 int fixture_setup(void **state)
 {
     fixture_t *f = calloc(1, sizeof *f);
@@ -43,6 +56,7 @@ void fixture_start(fixture_t *f, seqpush_publisher_options_t options)
 {
     options.broker = f->front.endpoint;
     options.on_outcome = s_on_outcome;
+    options.on_delivered = s_on_delivered;
     options.arg = f;
     if (!options.reply_timeout)
         options.reply_timeout = PATIENCE * 10; //  no test but those about it waits for that
@@ -161,4 +175,42 @@ void fixture_assert_event(const fixture_t *f, size_t i, const char *client, uint
     assert_string_equal(f->events[i].client, client);
     assert_int_equal(f->events[i].seq, seq);
     assert_int_equal(f->events[i].outcome, outcome);
+}
+
+static size_t s_parse_positions(char *text, wire_position_t *positions, wire_position_t **pointers)
+{
+    size_t count = 0;
+    for (char *word; (word = strsep(&text, " ")) && *word; count++) {
+        positions[count] = front_position(word);
+        pointers[count] = &positions[count];
+    }
+    return count;
+}
+
+void fixture_confirm(fixture_t *f, const char *positions, const char *given_up)
+{
+    wire_position_t all[64], *pointers[64];
+    char *texts[] = {strdup(positions), strdup(given_up)};
+    Seqpush__V1__Delivered delivered = SEQPUSH__V1__DELIVERED__INIT;
+    delivered.positions = pointers;
+    delivered.n_positions = s_parse_positions(texts[0], all, pointers);
+    delivered.given_up = pointers + delivered.n_positions;
+    delivered.n_given_up =
+        s_parse_positions(texts[1], all + delivered.n_positions, delivered.given_up);
+    reply_t reply = SEQPUSH__V1__REPLY__INIT;
+    reply.body_case = SEQPUSH__V1__REPLY__BODY_DELIVERED;
+    reply.delivered = &delivered;
+    front_reply(&f->front, &reply);
+    free(texts[0]);
+    free(texts[1]);
+}
+
+void fixture_await_delivered(fixture_t *f, uint64_t count, const char *expected)
+{
+    int64_t until = front_now() + PATIENCE;
+    while (fixture_stats(f)->delivered + fixture_stats(f)->given_up < count) {
+        assert_true(front_now() < until);
+        seqpush_publisher_poll(f->publisher, 1);
+    }
+    assert_string_equal(f->delivered, expected);
 }

@@ -24,6 +24,7 @@ typedef struct {
     seqpush_publisher_t *publisher;
     event_t *events;
     size_t event_count;
+    char delivered[4096]; //  what it was told after that, as "a1 a2/5 !b3"; ! means given up
     uint64_t next; //  seq that the application pushes for the same client at each outcome; 0: none
 } fixture_t;
 
@@ -48,6 +49,13 @@ void fixture_accept(fixture_t *f, uint64_t id, uint32_t requests);
 //  Refuses the pushes first..last of a request with one outcome.
 void fixture_refuse(fixture_t *f, uint64_t id, uint32_t first, uint32_t last, int outcome,
                     uint32_t retry_after_ms);
+
+//  Says that what stands in the first text is acknowledged, and in the second given up, as "a5 b2/7".
+void fixture_confirm(fixture_t *f, const char *positions, const char *given_up);
+
+//  Lets the publisher work until the application was told of so many deliveries and give-ups in all,
+//  which must be these.
+void fixture_await_delivered(fixture_t *f, uint64_t count, const char *expected);
 
 //  Lets the publisher work until the application was told of `count` outcomes in all.
 void fixture_await_events(fixture_t *f, size_t count);

@@ -167,22 +167,11 @@ void fixture_reply_detached(fixture_t *f, const char *client, char *reason)
     front_reply(&f->front, &reply);
 }
 
-//  A position from "a5" or "a2/5".
-static wire_position_t s_parse_place(const char *text)
-{
-    wire_position_t position = SEQPUSH__V1__POSITION__INIT;
-    position.client_id = (ProtobufCBinaryData){1, (uint8_t *)text};
-    const char *slash = strchr(text, '/');
-    position.epoch = slash ? strtoull(text + 1, NULL, 10) : 0;
-    position.seq = strtoull(slash ? slash + 1 : text + 1, NULL, 10);
-    return position;
-}
-
 void fixture_reply_attached(fixture_t *f, uint64_t id, uint64_t generation, const char *at,
                             const char *refused)
 {
-    wire_position_t position = s_parse_place(at ? at : "a0"), *positions[] = {&position};
-    wire_position_t refusal = s_parse_place(refused ? refused : "a0"), *refusals[] = {&refusal};
+    wire_position_t position = front_position(at ? at : "a0"), *positions[] = {&position};
+    wire_position_t refusal = front_position(refused ? refused : "a0"), *refusals[] = {&refusal};
     Seqpush__V1__Attached attached = SEQPUSH__V1__ATTACHED__INIT;
     attached.generation = generation;
     attached.positions = positions;
@@ -231,7 +220,7 @@ void fixture_deliver(fixture_t *f, uint64_t generation, const char *entries)
         delivery.n_pushes++;
         seqpush__v1__push__init(push);
         push->marker = *word == '=';
-        wire_position_t at = s_parse_place(word + push->marker);
+        wire_position_t at = front_position(word + push->marker);
         push->client_id = at.client_id;
         push->epoch = at.epoch;
         push->seq = at.seq;
