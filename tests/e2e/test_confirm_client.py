@@ -84,14 +84,15 @@ def test_pushes_that_the_broker_numbers_cannot_be_confirmed():
     assert done.returncode == 2 and b"--confirm" in done.stderr
 
 
+@pytest.mark.parametrize("what", ["--client", "--prefix"])
 def test_all_is_delivered_once_and_in_order_though_the_broker_loses_everything_twice(
-        tmp_path, kill_at_end):
+        tmp_path, kill_at_end, what):
     front = f"front/bind=ipc://{tmp_path}/front"
     (tmp_path / "lines").write_bytes(lines(COUNT))
     out = tmp_path / "out"
     broker = Broker(front)
     kill_at_end(broker.child)
-    receiver = Receiving(broker, out, "--client", "c", "--count", COUNT)
+    receiver = Receiving(broker, out, what, "c", "--count", COUNT)
     kill_at_end(receiver.child)
     pushing = Pushing(broker.front, tmp_path / "lines", "--rate", COUNT // 4, "--shuffle", 16)
     kill_at_end(pushing.child)
