@@ -113,12 +113,12 @@ class Peer:
 class Receiver(Peer):
     """A peer with a PULL socket. It acknowledges only when it is told to."""
 
-    def __init__(self, broker, name="receiver", rcvhwm=1000, bind="tcp://127.0.0.1:*"):
+    def __init__(self, broker, name="receiver", rcvhwm=1000, rcvbuf=-1, bind="tcp://127.0.0.1:*"):
         super().__init__(broker)
         self.name = _bytes(name)
         self.pull = CONTEXT.socket(zmq.PULL)
         self.pull.linger = 0
-        self.pull.rcvhwm = rcvhwm
+        self.pull.rcvhwm, self.pull.rcvbuf = rcvhwm, rcvbuf
         wait_until(lambda: self._bind(bind), f"{bind} to be free")
         self.endpoint = self.pull.LAST_ENDPOINT.decode()
         self.generation = 0
