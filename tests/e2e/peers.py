@@ -113,7 +113,8 @@ class Peer:
 class Receiver(Peer):
     """A peer with a PULL socket. It acknowledges only when it is told to."""
 
-    def __init__(self, broker, name="receiver", rcvhwm=1000, bind="tcp://127.0.0.1:*", beside=None):
+    def __init__(self, broker, name="receiver", rcvhwm=1000, rcvbuf=-1, bind="tcp://127.0.0.1:*",
+                 beside=None):
         """`beside` is another receiver of the same process, whose DEALER it uses, too."""
         super().__init__(broker)
         if beside:
@@ -122,7 +123,7 @@ class Receiver(Peer):
         self.name = _bytes(name)
         self.pull = CONTEXT.socket(zmq.PULL)
         self.pull.linger = 0
-        self.pull.rcvhwm = rcvhwm
+        self.pull.rcvhwm, self.pull.rcvbuf = rcvhwm, rcvbuf
         wait_until(lambda: self._bind(bind), f"{bind} to be free")
         self.endpoint = self.pull.LAST_ENDPOINT.decode()
         self.generation = 0

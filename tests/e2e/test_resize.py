@@ -13,7 +13,10 @@ from zmq.utils.monitor import recv_monitor_message
 
 ROUNDS = 5 if SANITIZED else 20
 LEAD = 500  # seqs that the publisher may be ahead of the slowest receiver
-PATIENT = ["delivery/ack_timeout=60000", "delivery/receiver_timeout=60000"]
+PAYLOAD = bytes(1000)
+NARROW = {"rcvhwm": 1, "rcvbuf": 4096}  # so that endpoints would block while they move
+PATIENT = ["workers/send_hwm=1", "workers/batch_max=8", "delivery/ack_timeout=60000",
+           "delivery/receiver_timeout=60000"]
 
 
 class Reloaded:
@@ -91,7 +94,7 @@ class Taker(threading.Thread):
 
 
 def acknowledging(broker, name):
-    receiver = Receiver(broker, name)
+    receiver = Receiver(broker, name, **NARROW)
     receiver.attach(name)
 
     def take():
@@ -104,7 +107,7 @@ def acknowledging(broker, name):
 
 
 def unacknowledged(broker, name):
-    receiver = Receiver(broker, name)
+    receiver = Receiver(broker, name, **NARROW)
     receiver.attach(name, ack_mode=wire.ACK_NONE)
 
     def take():
@@ -147,7 +150,7 @@ class Load(threading.Thread):
                     self.stopped.wait(0.001)
                     continue
                 seqs = range(self.seq + 1, self.seq + 9)
-                batch = [push(t.client, s, b"x" * 100) for s in seqs for t in self.takers]
+                batch = [push(t.client, s, PAYLOAD) for s in seqs for t in self.takers]
                 if set(outcomes(peer.push(*batch), len(batch))) != {"ACCEPTED"}:
                     return
                 self.seq += 8
@@ -175,7 +178,7 @@ def start_load(broker, pull, names):
 
 
 def test_workers_come_and_go_under_load_and_nothing_is_lost_doubled_or_out_of_order(reloaded):
-    pull, address = open_pull()
+    pull, address = open_pull(**NARROW)
     path = reloaded(*PATIENT, more=route_to(address))
     broker = path.broker
     load = start_load(broker, pull, 5)
@@ -192,10 +195,11 @@ def test_workers_come_and_go_under_load_and_nothing_is_lost_doubled_or_out_of_or
     assert broker.metric("inflight_messages") == 0
     assert broker.metric("send_backlog_messages") == 0
     assert broker.metric("endpoints_moved_total") > 0
+    assert broker.metric("sends_total", result="would_block") > 0
 
 
 def test_workers_ended_and_started_one_after_the_other_keep_order(reloaded):
-    pull, address = open_pull()
+    pull, address = open_pull(**NARROW)
     path = reloaded(*PATIENT, more=route_to(address))
     load = start_load(path.broker, pull, 4)
     path.workers(4)
@@ -210,7 +214,7 @@ def test_workers_ended_and_started_one_after_the_other_keep_order(reloaded):
 @pytest.mark.parametrize("seed", range(3))
 def test_two_workers_never_have_one_client(reloaded, seed):
     """One connection a receiver, whatever is asked for meanwhile and however fast."""
-    pull, address = open_pull()
+    pull, address = open_pull(**NARROW)
     monitor = pull.get_monitor_socket(zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
     path = reloaded(*PATIENT, more=route_to(address))
     load = start_load(path.broker, pull, 2)
@@ -250,8 +254,7 @@ def backlogs(broker):
 @pytest.mark.parametrize("ack_mode", [wire.ACK_NONE, wire.ACK_CUMULATIVE])
 def test_what_waits_for_an_endpoint_that_would_block_goes_along_with_it(reloaded, ack_mode):
     count = 200
-    path = reloaded("workers/send_hwm=1", "workers/batch_max=3", "delivery/backlog_bytes=67108864",
-                    *PATIENT)
+    path = reloaded("delivery/backlog_bytes=67108864", *PATIENT)
     broker = path.broker
     path.workers(4)
     others = [Receiver(broker, f"r{i}") for i in range(3)]
