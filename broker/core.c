@@ -3,6 +3,8 @@
 #include "core_state.h"
 #include <stdlib.h>
 
+#define DUE_A_TURN 1024 //  timers, so that many that are due at once do not hold up what comes in
+
 //  What a timer is embedded in.
 #define TIMER_OWNER(entry, type, field) ((type *)((char *)(entry)-offsetof(type, field)))
 
@@ -41,7 +43,7 @@ void core_destroy(core_t **self_p)
 void core_tick(core_t *self, int64_t now)
 {
     timer_entry_t *due;
-    while ((due = timer_take(&self->timers, now))) {
+    for (int i = 0; i < DUE_A_TURN && (due = timer_take(&self->timers, now)); i++) {
         switch (due->kind) {
         case TIMER_CLIENT:
             stream_due(self, TIMER_OWNER(due, client_t, timer), now);

@@ -171,7 +171,7 @@ void core_returned(core_t *self, dispatch_t *dispatch, int64_t now);
 
 //  ---- time and effects --------------------------------------------------------------------------
 
-//  Does what is due.
+//  Does what is due, or the first of it: core_next_tick then is not later than now.
 void core_tick(core_t *self, int64_t now);
 
 //  When core_tick is to be called next; INT64_MAX: not needed.

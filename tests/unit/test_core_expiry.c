@@ -1,7 +1,7 @@
 //  test_core_expiry.c - the ordering core: what is retained for too long is given up, and announced
 
 #include "core_fixture.h"
-#include <string.h>
+#include <stdio.h>
 
 static int s_setup(void **state)
 {
@@ -109,6 +109,28 @@ static void what_is_held_does_not_expire(void **state)
     fixture_pass(f, 59000 * MS);
     s_receive_all(f);
     assert_delivered(f, "<a0> a1 a2 a3");
+}
+
+//  Thousands of clients are due at once: what comes in meanwhile does not wait for all of them.
+static void what_is_due_at_once_is_done_in_portions(void **state)
+{
+    fixture_t *f = *state;
+    f->settings.max_clients = 5000;
+    fixture_start(f);
+    for (unsigned i = 0; i < 3000; i++) {
+        char client[16];
+        snprintf(client, sizeof client, "c%u", i);
+        fixture_fill(f, client, 1, 1);
+    }
+    f->now += f->settings.retain_max + 3 * MS;
+    uint64_t done = 0;
+    while (done < 3000) {
+        assert_true(core_next_tick(f->core) <= f->now);
+        core_tick(f->core, f->now);
+        uint64_t now_done = fixture_stat(&f->stats.pushes_expired);
+        assert_in_range(now_done - done, 1, 1024);
+        done = now_done;
+    }
 }
 
 //  ---- on its way --------------------------------------------------------------------------------
@@ -232,6 +254,7 @@ int main(void)
         TEST(neighbours_are_one_notice),
         TEST(a_marker_stays_between_epochs),
         TEST(what_is_held_does_not_expire),
+        TEST(what_is_due_at_once_is_done_in_portions),
         TEST(an_ack_of_what_was_given_up_is_good),
         TEST(a_client_goes_back_where_a_notice_covers_more_than_is_on_its_way),
         TEST(what_expires_on_its_way_makes_room_there),

@@ -45,6 +45,14 @@ static uint64_t s_kept(const fixture_t *f)
            64 * core_kept(f->core);
 }
 
+//  Pushes until the frames have outgrown what is kept in them. Returns the last seq.
+static uint64_t s_outgrow(fixture_t *f, receiver_t *swift, uint64_t seq)
+{
+    while (fixture_stat(&f->stats.frame_bytes) <= 2 * s_kept(f) + MEMORY_MAX / 8)
+        s_push_and_ack(f, swift, ++seq);
+    return seq;
+}
+
 //  One push of each frame stays, and sixty times its bytes with it; but not for long.
 static void a_push_that_outlives_the_others_of_its_frame_leaves_it(void **state)
 {
@@ -53,11 +61,11 @@ static void a_push_that_outlives_the_others_of_its_frame_leaves_it(void **state)
     fixture_start(f);
     receiver_t *swift = s_stuck_and_swift(f);
     uint64_t seq = 0;
-    while (fixture_stat(&f->stats.frame_bytes) < MEMORY_MAX / 8)
-        s_push_and_ack(f, swift, ++seq);
-    assert_true(s_kept(f) < MEMORY_MAX / 64);
-    fixture_pass(f, 2500 * MS);
-    assert_true(fixture_stat(&f->stats.frame_bytes) <= 2 * s_kept(f) + MEMORY_MAX / 8);
+    for (int times = 0; times < 3; times++) {
+        seq = s_outgrow(f, swift, seq);
+        fixture_pass(f, 2500 * MS);
+        assert_true(fixture_stat(&f->stats.frame_bytes) <= 2 * s_kept(f));
+    }
     //  However many follow.
     for (int i = 0; i < 200; i++) {
         s_push_and_ack(f, swift, ++seq);
