@@ -20,6 +20,7 @@ typedef struct batch {
     uint64_t first_id; //  the request_id under which it was sent first
     uint64_t request_id; //  of the last time it was sent
     int64_t sent_at; //  monotonic ms of the last time
+    uint64_t connection; //  over which that was
     uint32_t resends; //  times that it was sent again
     uint8_t *bytes; //  the encoded PushBatch
     size_t size; //  bytes of it

@@ -13,10 +13,10 @@
 #define PATIENCE_MAX 60000 //  ms
 
 //  Notes when, and over which connection, the broker was asked last.
-static void s_note_asked(const seqpush_publisher_t *self, unconfirmed_push_t *at)
+static void s_note_asked(unconfirmed_push_t *at, uint64_t connection)
 {
     at->asked_at = socket_clock();
-    at->connection = self->connection;
+    at->connection = connection;
 }
 
 //  ---- handing in --------------------------------------------------------------------------------
@@ -80,7 +80,7 @@ static void s_end(seqpush_publisher_t *self, unconfirmed_push_t *at, bool given_
 static void s_end_if_heard(seqpush_publisher_t *self, const seqpush_push_t *push)
 {
     unconfirmed_push_t *at = unconfirmed_find(&self->unconfirmed, push);
-    if (at && unconfirmed_waits(at) && at->heard_in == self->connection)
+    if (at && unconfirmed_waits(at) && at->heard_in == at->connection)
         s_end(self, at, false);
 }
 
@@ -121,12 +121,12 @@ static void s_decide_again(seqpush_publisher_t *self, unconfirmed_push_t *at,
 }
 
 void confirm_decide(seqpush_publisher_t *self, const seqpush_push_t *push,
-                    seqpush_outcome_t outcome)
+                    seqpush_outcome_t outcome, uint64_t connection)
 {
     unconfirmed_push_t *at = unconfirmed_find(&self->unconfirmed, push);
     assert(at && at->offers);
     at->offers--;
-    s_note_asked(self, at);
+    s_note_asked(at, connection);
     if (at->owed)
         s_decide_new(self, at, push, outcome);
     else
@@ -155,8 +155,8 @@ static void s_on_position(seqpush_publisher_t *self, const Seqpush__V1__Position
                   (at->epoch == position->epoch && at->seq <= position->seq))) {
         unconfirmed_push_t *next = at->next;
         if (at->epoch == position->epoch && at->offers)
-            at->heard_in = self->connection;
-        else if (at->epoch == position->epoch && at->connection == self->connection)
+            at->heard_in = self->outbox.connection;
+        else if (at->epoch == position->epoch && at->connection == self->outbox.connection)
             s_end(self, at, false);
         at = next;
     }
@@ -172,17 +172,26 @@ void confirm_delivered(seqpush_publisher_t *self, const Seqpush__V1__Delivered *
 
 //  ---- offering again ----------------------------------------------------------------------------
 
+void confirm_note_connection(seqpush_publisher_t *self)
+{
+    if (!socket_was_connected(self->monitor))
+        return;
+    self->outbox.connection += self->connected;
+    self->reconnected |= self->connected;
+    self->connected = true;
+}
+
 void confirm_note_instance(seqpush_publisher_t *self, uint64_t instance)
 {
     if (self->instance && instance != self->instance && !self->reconnected)
-        self->connection++;
+        self->outbox.connection++;
     self->instance = instance;
     self->reconnected = false;
 }
 
 static int64_t s_due_at(const seqpush_publisher_t *self, const unconfirmed_push_t *at)
 {
-    if (at->connection != self->connection)
+    if (at->connection != self->outbox.connection)
         return 0;
     int64_t patience = (int64_t)PATIENCE * self->options.reply_timeout;
     return at->asked_at + (patience < PATIENCE_MAX ? patience : PATIENCE_MAX);
@@ -196,17 +205,13 @@ static bool s_offer(seqpush_publisher_t *self, unconfirmed_push_t *at)
     bool offered = publisher_hand_in(self, &push) == 0;
     at->offers += offered;
     self->offered_again += offered;
-    s_note_asked(self, at);
+    s_note_asked(at, self->outbox.connection);
     s_settle(self, at);
     return offered;
 }
 
 void confirm_turn(seqpush_publisher_t *self, int64_t now)
 {
-    if (socket_was_connected(self->monitor)) {
-        self->connection++;
-        self->reconnected = true;
-    }
     //  No more than the outbox takes: what is sealed is there a second time.
     for (bool offered = true; offered && self->unconfirmed.queue && !self->outbox.sealed;)
         offered = s_due_at(self, self->unconfirmed.queue) <= now &&

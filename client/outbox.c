@@ -32,6 +32,7 @@ static bool s_send(outbox_t *self, batch_t *batch, int64_t now)
         return false;
     self->last_request_id++;
     batch->sent_at = now;
+    batch->connection = self->connection;
     return true;
 }
 

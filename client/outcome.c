@@ -27,11 +27,11 @@ void outcome_tell(seqpush_publisher_t *self, const seqpush_push_t *push, seqpush
         self->options.on_outcome(self->options.arg, push, outcome);
 }
 
-static void s_report(seqpush_publisher_t *self, const seqpush_push_t *push, size_t size,
-                     seqpush_outcome_t outcome)
+static void s_report(seqpush_publisher_t *self, const batch_t *batch, const seqpush_push_t *push,
+                     size_t size, seqpush_outcome_t outcome)
 {
     if (self->options.confirm) {
-        confirm_decide(self, push, outcome);
+        confirm_decide(self, push, outcome, batch->connection);
         return;
     }
     publisher_release(self, size);
@@ -67,7 +67,7 @@ static void s_decide_push(seqpush_publisher_t *self, const batch_t *batch, seqpu
         lanes_decide(&self->lanes, batch, push, refused, rejection ? rejection->retry_after_ms : 0))
         return;
     push->seq = assigned;
-    s_report(self, push, size, outcome);
+    s_report(self, batch, push, size, outcome);
 }
 
 static void s_decide_each(seqpush_publisher_t *self, const batch_t *batch, verdict_t *verdict)

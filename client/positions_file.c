@@ -5,11 +5,11 @@
     of the file is out of date, what counts is written to a new file that replaces it in one step.
     The file is locked while it is open, because two writers would tear each other's records.     */
 
+#include "disk.h"
 #include "positions.h"
 #include "positions_record.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,51 +38,7 @@ struct seqpush_positions_file {
     size_t capacity;
 };
 
-//  ---- bytes -------------------------------------------------------------------------------------
-
-static int s_write(int fd, const uint8_t *bytes, size_t size, uint64_t at)
-{
-    while (size) {
-        ssize_t written = pwrite(fd, bytes, size, (off_t)at);
-        if (written < 0 && errno != EINTR)
-            return -errno;
-        if (written > 0) {
-            bytes += written;
-            size -= (size_t)written;
-            at += (uint64_t)written;
-        }
-    }
-    return 0;
-}
-
-//  Reads up to `size` bytes; less at the end of the file. Returns how many, or a negative errno.
-static ssize_t s_read(int fd, uint8_t *bytes, size_t size, uint64_t at)
-{
-    size_t count = 0;
-    while (count < size) {
-        ssize_t got = pread(fd, bytes + count, size - count, (off_t)(at + count));
-        if (got == 0)
-            break;
-        if (got < 0 && errno != EINTR)
-            return -errno;
-        if (got > 0)
-            count += (size_t)got;
-    }
-    return (ssize_t)count;
-}
-
-//  Makes the file's name in its folder durable.
-static int s_sync_folder(const char *path)
-{
-    char copy[PATH_MAX];
-    strcpy(copy, path);
-    int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd == -1)
-        return -errno;
-    int rc = fsync(fd) == 0 ? 0 : -errno;
-    close(fd);
-    return rc;
-}
+//  ---- the buffer --------------------------------------------------------------------------------
 
 static bool s_reserve(seqpush_positions_file_t *self, size_t size)
 {
@@ -138,7 +94,7 @@ static int s_read_records(seqpush_positions_file_t *self)
 {
     ssize_t noted = 1;
     while (noted > 0) {
-        ssize_t size = s_read(self->fd, self->buffer, CHUNK, self->size);
+        ssize_t size = disk_read(self->fd, self->buffer, CHUNK, self->size);
         noted = size < 0 ? size : s_note_records(self, (size_t)size);
         if (noted > 0)
             self->size += (uint64_t)noted;
@@ -149,7 +105,7 @@ static int s_read_records(seqpush_positions_file_t *self)
 //  Looks at the title, of which a crash may have left a part. Returns -EINVAL if it is another.
 static int s_read_title(seqpush_positions_file_t *self)
 {
-    ssize_t size = s_read(self->fd, self->buffer, TITLE_SIZE, 0);
+    ssize_t size = disk_read(self->fd, self->buffer, TITLE_SIZE, 0);
     if (size < 0)
         return (int)size;
     if (memcmp(self->buffer, TITLE, (size_t)size) != 0)
@@ -170,45 +126,21 @@ static int s_trim(seqpush_positions_file_t *self)
 
 static int s_write_title(seqpush_positions_file_t *self)
 {
-    int rc = s_write(self->fd, (const uint8_t *)TITLE, TITLE_SIZE, 0);
+    int rc = disk_write(self->fd, (const uint8_t *)TITLE, TITLE_SIZE, 0);
     if (rc == 0 && fsync(self->fd) == -1)
         rc = -errno;
     if (rc == 0)
-        rc = s_sync_folder(self->path);
+        rc = disk_sync_folder(self->path);
     self->size = TITLE_SIZE;
-    return rc;
-}
-
-//  Locks the file. Returns -EBUSY if another process has it, -EAGAIN if it was replaced meanwhile.
-static int s_lock(int fd, const char *path)
-{
-    struct stat mine, named;
-    if (flock(fd, LOCK_EX | LOCK_NB) == -1)
-        return errno == EWOULDBLOCK ? -EBUSY : -errno;
-    if (fstat(fd, &mine) == -1 || stat(path, &named) == -1)
-        return errno == ENOENT ? -EAGAIN : -errno;
-    return mine.st_dev == named.st_dev && mine.st_ino == named.st_ino ? 0 : -EAGAIN;
-}
-
-static int s_open(seqpush_positions_file_t *self, const char *path)
-{
-    int rc = -EAGAIN;
-    while (rc == -EAGAIN) {
-        self->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-        if (self->fd == -1)
-            return -errno;
-        rc = s_lock(self->fd, path);
-        if (rc == -EAGAIN)
-            close(self->fd);
-    }
-    if (rc == 0 && !realpath(path, self->path))
-        rc = -errno;
     return rc;
 }
 
 static int s_load(seqpush_positions_file_t *self, const char *path)
 {
-    int rc = s_open(self, path);
+    self->fd = disk_open(path);
+    if (self->fd < 0)
+        return self->fd;
+    int rc = realpath(path, self->path) ? 0 : -errno;
     if (rc == 0)
         rc = s_reserve(self, CHUNK) ? s_read_title(self) : -ENOMEM;
     if (rc == 0 && self->size)
@@ -240,7 +172,7 @@ void seqpush_positions_file_destroy(seqpush_positions_file_t **self_p)
     seqpush_positions_file_t *self = *self_p;
     if (!self)
         return;
-    if (self->fd != -1)
+    if (self->fd >= 0)
         close(self->fd);
     positions_fini(&self->positions);
     free(self->buffer);
@@ -286,7 +218,7 @@ void seqpush_positions_file_each(const seqpush_positions_file_t *self,
 
 static int s_flush_to(seqpush_positions_file_t *self, int fd, uint64_t *size)
 {
-    int rc = s_write(fd, self->buffer, self->buffered, *size);
+    int rc = disk_write(fd, self->buffer, self->buffered, *size);
     *size += self->buffered;
     self->buffered = 0;
     return rc;
@@ -295,7 +227,7 @@ static int s_flush_to(seqpush_positions_file_t *self, int fd, uint64_t *size)
 //  Writes all that counts to a new file and waits until it is on the disk.
 static int s_write_all(seqpush_positions_file_t *self, int fd, uint64_t *size)
 {
-    int rc = s_write(fd, (const uint8_t *)TITLE, TITLE_SIZE, 0);
+    int rc = disk_write(fd, (const uint8_t *)TITLE, TITLE_SIZE, 0);
     *size = TITLE_SIZE;
     for (const position_t *at = self->positions.table; at && rc == 0; at = at->hh.next) {
         seqpush_position_t position = s_position(at);
@@ -356,12 +288,12 @@ static int s_append(seqpush_positions_file_t *self)
 {
     if (self->ragged && ftruncate(self->fd, (off_t)self->size) == -1)
         return -errno;
-    int rc = self->replaced ? s_sync_folder(self->path) : 0;
+    int rc = self->replaced ? disk_sync_folder(self->path) : 0;
     if (rc < 0)
         return rc;
     self->replaced = false;
     self->ragged = true;
-    rc = s_write(self->fd, self->buffer, self->buffered, self->size);
+    rc = disk_write(self->fd, self->buffer, self->buffered, self->size);
     if (rc == 0 && fdatasync(self->fd) == -1)
         rc = -errno;
     if (rc < 0)

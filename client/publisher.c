@@ -53,6 +53,7 @@ static void s_init_outbox(seqpush_publisher_t *self)
     self->outbox.batch_bytes = self->options.batch_bytes;
     self->outbox.reply_timeout = self->options.reply_timeout;
     self->outbox.confirm = self->options.confirm;
+    self->outbox.connection = 1;
     self->outbox.credit = FIRST_CREDIT;
 }
 
@@ -66,7 +67,6 @@ seqpush_publisher_t *seqpush_publisher_new(const seqpush_publisher_options_t *op
     if (!self)
         return NULL;
     self->options = *options;
-    self->connection = 1;
     s_set_defaults(&self->options);
     if (!s_connect(self, options->broker)) {
         int error = errno;

@@ -6,6 +6,8 @@
 
 int publisher_turn(seqpush_publisher_t *self)
 {
+    if (self->options.confirm)
+        confirm_note_connection(self);
     int rc = publisher_take_replies(self);
     int64_t now = socket_clock();
     lanes_wake(&self->lanes, now);

@@ -37,7 +37,7 @@ struct seqpush_publisher {
 
     unconfirmed_t unconfirmed; //  empty but with options.confirm, as is what follows
     void *monitor; //  tells when the socket is connected
-    uint64_t connection; //  number of the present one, from 1
+    bool connected; //  it has been, at least once
     bool reconnected; //  since the last reply
     uint64_t instance; //  of the broker, 0 before its first reply
     uint64_t offered_again; //  pushes
@@ -88,15 +88,19 @@ void outcome_tell(seqpush_publisher_t *self, const seqpush_push_t *push, seqpush
 bool confirm_expect(seqpush_publisher_t *self, const seqpush_push_t *push);
 void confirm_cancel(seqpush_publisher_t *self, const seqpush_push_t *push);
 
-//  Decides a push that came through confirm_expect, or was offered again.
+//  Decides a push that came through confirm_expect, or was offered again, and was sent over this
+//  connection.
 void confirm_decide(seqpush_publisher_t *self, const seqpush_push_t *push,
-                    seqpush_outcome_t outcome);
+                    seqpush_outcome_t outcome, uint64_t connection);
 
 //  Takes in what the broker says of pushes that it had taken.
 void confirm_delivered(seqpush_publisher_t *self, const Seqpush__V1__Delivered *delivered);
 
 //  Notes which run of the broker a reply is from, before anything else of it is looked at.
 void confirm_note_instance(seqpush_publisher_t *self, uint64_t instance);
+
+//  Notes a new connection, before anything is read.
+void confirm_note_connection(seqpush_publisher_t *self);
 
 //  Offers again what has to be; and when that will be the case, -1: never, or not before the outbox
 //  takes more.

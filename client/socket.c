@@ -102,7 +102,7 @@ void *socket_monitor(void *self)
     char endpoint[64];
     snprintf(endpoint, sizeof endpoint, "inproc://seqpush-monitor-%p", self);
     void *monitor = socket_open(ZMQ_PAIR);
-    if (monitor && zmq_socket_monitor(self, endpoint, ZMQ_EVENT_HANDSHAKE_SUCCEEDED) == 0 &&
+    if (monitor && zmq_socket_monitor(self, endpoint, ZMQ_EVENT_CONNECTED) == 0 &&
         zmq_connect(monitor, endpoint) == 0)
         return monitor;
     int error = errno;

@@ -47,9 +47,13 @@ void unconfirmed_fini(unconfirmed_t *self)
 {
     while (self->table) {
         unconfirmed_client_t *client = self->table;
-        while (client->pushes->next)
-            unconfirmed_remove(self, client->pushes);
-        unconfirmed_remove(self, client->pushes); //  and the client with it
+        unconfirmed_push_t *push, *next;
+        DL_FOREACH_SAFE(client->pushes, push, next)
+        {
+            free(push);
+        }
+        HASH_DEL(self->table, client);
+        free(client);
     }
 }
 

@@ -39,8 +39,10 @@ void front_fini(front_t *self)
     free(self->frame);
 }
 
+//  Nobody is to connect to a listener that is about to go.
 void front_restart(front_t *self)
 {
+    assert_int_equal(unlink(self->endpoint + strlen("ipc://")), 0);
     s_close(self);
     self->instance++;
     s_open(self);
