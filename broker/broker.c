@@ -136,6 +136,7 @@ static core_settings_t s_core_settings(const broker_t *self)
         .backlog = config->delivery.backlog,
         .backlog_bytes = config->delivery.backlog_bytes,
         .ack_timeout = config->delivery.ack_timeout * 1000000LL,
+        .retain_max = config->delivery.retain_max * 1000000LL,
         .receiver_timeout = config->delivery.receiver_timeout * 1000000LL,
         .max_receivers = self->max_receivers,
         .routes = self->routes,

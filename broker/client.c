@@ -37,12 +37,37 @@ void client_destroy(client_t **self_p)
     *self_p = NULL;
 }
 
+static uint32_t s_known(const client_gaps_t *gaps)
+{
+    return gaps->count < CLIENT_GAPS ? gaps->count : CLIENT_GAPS;
+}
+
+//  Adds from..to to the youngest gap remembered that it touches. Returns false if there is none.
+static bool s_widen(client_gaps_t *gaps, uint64_t from, uint64_t to)
+{
+    for (uint32_t i = 1; i <= s_known(gaps); i++) {
+        uint32_t place = (gaps->count - i) % CLIENT_GAPS;
+        if (from > gaps->ranges[place].to + 1 || to + 1 < gaps->ranges[place].from)
+            continue;
+        if (from < gaps->ranges[place].from)
+            gaps->ranges[place].from = from;
+        if (to > gaps->ranges[place].to)
+            gaps->ranges[place].to = to;
+        return true;
+    }
+    return false;
+}
+
 void client_note_gap(client_t *self, uint64_t from, uint64_t to)
 {
+    if (self->gaps && s_widen(self->gaps, from, to))
+        return;
     //  Without memory a late push is told DUPLICATE, which keeps it out just as well.
     if (!self->gaps && !(self->gaps = calloc(1, sizeof *self->gaps)))
         return;
     uint32_t place = self->gaps->count++ % CLIENT_GAPS;
+    if (self->gaps->ranges[place].to > self->gaps->forgotten_to)
+        self->gaps->forgotten_to = self->gaps->ranges[place].to;
     self->gaps->ranges[place].from = from;
     self->gaps->ranges[place].to = to;
 }
@@ -51,9 +76,13 @@ bool client_gave_up(const client_t *self, uint64_t seq)
 {
     if (!self->gaps)
         return false;
-    uint32_t known = self->gaps->count < CLIENT_GAPS ? self->gaps->count : CLIENT_GAPS;
-    for (uint32_t i = 0; i < known; i++)
+    for (uint32_t i = 0; i < s_known(self->gaps); i++)
         if (seq >= self->gaps->ranges[i].from && seq <= self->gaps->ranges[i].to)
             return true;
     return false;
+}
+
+bool client_may_have_given_up(const client_t *self, uint64_t seq)
+{
+    return client_gave_up(self, seq) || (self->gaps && seq <= self->gaps->forgotten_to);
 }

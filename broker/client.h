@@ -42,6 +42,7 @@ typedef struct {
         uint64_t to;
     } ranges[CLIENT_GAPS];
     uint32_t count; //  of all time; the ring has the last CLIENT_GAPS
+    uint64_t forgotten_to; //  no gap that the ring had ends after it
 } client_gaps_t;
 
 typedef enum { NUMBERED_BY_NOBODY, NUMBERED_BY_PUBLISHERS, NUMBERED_BY_BROKER } numbering_t;
@@ -80,6 +81,7 @@ typedef struct client {
     bool missed; //  went back for what is missing, and nothing was acknowledged since
     bool was_acked; //  something was acknowledged in this instance
     bool alarmed; //  the present hole was reported
+    bool in_confirmation; //  that is not yet taken, so it cannot be forgotten
     uint8_t id_size;
     uint8_t id[]; //  then the policy's record
 } client_t;
@@ -117,13 +119,14 @@ static inline position_t client_released(const client_t *self)
 //  True if nothing would be lost with the client but its position.
 static inline bool client_is_idle(const client_t *self)
 {
-    return client_kept(self) == 0 && self->out == 0;
+    return client_kept(self) == 0 && self->out == 0 && !self->in_confirmation;
 }
 
 //  Remembers that the seqs from..to of the present epoch were given up.
 void client_note_gap(client_t *self, uint64_t from, uint64_t to);
 
-//  True if `seq`, below next_seq, lies in a gap that is remembered.
+//  True if `seq`, below next_seq, lies in a gap that is remembered, or may lie in one that is not.
 bool client_gave_up(const client_t *self, uint64_t seq);
+bool client_may_have_given_up(const client_t *self, uint64_t seq);
 
 #endif

@@ -53,6 +53,7 @@ typedef struct {
         uint32_t max_unacked; //  pushes a client on their way
         uint32_t ack_timeout; //  ms
         uint32_t receiver_timeout; //  ms
+        uint32_t retain_max; //  ms; 0: for ever
         uint32_t backlog; //  pushes kept a client
         uint32_t backlog_bytes; //  bytes kept a client
         config_list_t allow_endpoint;

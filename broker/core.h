@@ -38,6 +38,7 @@ typedef struct {
     uint32_t backlog; //  pushes a client
     uint32_t backlog_bytes; //  bytes a client
     int64_t ack_timeout; //  ns
+    int64_t retain_max; //  ns from the release; 0: for ever
     int64_t receiver_timeout; //  ns
     uint32_t max_receivers; //  with an endpoint of their own
     const core_route_t *routes;
@@ -52,6 +53,7 @@ typedef enum {
     EFFECT_CLOSE, //  its endpoint is not needed any more: close it, forget what waits for it
     EFFECT_DETACHED, //  tell the peer that a client, or all if id_size is 0, was taken from it
     EFFECT_ALARM, //  log: the client's hole is open for long
+    EFFECT_EXPIRED, //  log: pushes of the client were retained for too long, and given up
 } effect_kind_t;
 
 typedef struct {
@@ -62,9 +64,10 @@ typedef struct {
     const char *reason; //  DETACHED: taken_over, timeout
     uint8_t receiver_id[ID_MAX];
     uint8_t receiver_id_size;
-    uint8_t id[ID_MAX]; //  DETACHED, ALARM: the client
+    uint8_t id[ID_MAX]; //  DETACHED, ALARM, EXPIRED: the client
     uint8_t id_size;
-    position_t position; //  ALARM: the hole follows it
+    position_t position; //  ALARM: the hole follows it; EXPIRED: the last push given up
+    uint32_t count; //  EXPIRED: pushes given up
 } core_effect_t;
 
 //  Makes a core; the settings are copied, `stats` is borrowed. NULL: no memory. Routes are open at
@@ -77,8 +80,9 @@ void core_destroy(core_t **self_p);
 //  ---- pushes ------------------------------------------------------------------------------------
 
 //  Starts a batch: what follows until the next one came in one request. `sparse`: the pushes are a small
-//  part of their frame, so what is kept of them is copied out of it.
-void core_begin_batch(core_t *self, bool sparse);
+//  part of their frame, so what is kept of them is copied out of it. `publisher` is the peer to be
+//  told when they are delivered; 0: nobody.
+void core_begin_batch(core_t *self, bool sparse, uint64_t publisher);
 
 //  Prefetches what core_push will read of this push, in three steps some pushes ahead of it: the
 //  slot in the table of clients, the client, its places in window and queue.
@@ -175,6 +179,18 @@ int64_t core_next_tick(const core_t *self);
 
 //  Takes the oldest effect. Returns false if there is none.
 bool core_effect(core_t *self, core_effect_t *effect);
+
+//  What became of a push whose publisher is to be told.
+typedef struct {
+    uint64_t publisher;
+    client_t *client;
+    position_t position; //  delivered: and so are the publisher's before it in the epoch
+    bool given_up; //  this push alone
+} core_confirmation_t;
+
+//  Takes all of them: how many. Those of a publisher follow each other, and no position covers another.
+//  They are valid until the next call that takes an event.
+size_t core_confirmations(core_t *self, const core_confirmation_t **confirmations);
 
 //  Entries that are released, for a receiver that is there, and not yet done with: what a drain
 //  waits for.

@@ -1,10 +1,22 @@
-/*  core_state.h - what the parts of the ordering core share: core.c, session.c, delivery.c and
-   redelivery.c
+/*  core_state.h - what the parts of the ordering core share
 
-    core.c      pushes in: clients, bounds, the policy and what it may do, time
-    session.c   receivers: attach, detach, takeover, which receiver a client belongs to
-    delivery.c  pushes out: dispatches, acks
-    redelivery.c  who waits for an ack, and goes back when none comes */
+    core            its life and its time
+    client_list     all clients: finding, making, forgetting them
+    intake          pushes in: judging, bounds, refusals
+    stream          a client's stream moves on: the policy, the hole at its head
+    gap             ways out of a gap: Skip, Reset, a receiver that is ahead
+    receiver_table  all receivers, by id and by endpoint
+    session         sessions of receivers: attach, silence, the end
+    assignment      to whom a client belongs, with prefix and route
+    retention       what is kept until it is acknowledged
+    delivery        pushes out: who has something to send, dispatches
+    ack             what receivers say that they have, or lack
+    redelivery      who waits for an ack, and goes back when none comes
+    expiry          what was retained for too long is given up
+    confirmation    publishers that are told what became of their pushes
+    compaction      pushes that outlive the others of their frame are copied out of it
+    notice          gap notices and markers, encoded
+    effect          what the core wants done or told */
 
 #ifndef SEQPUSH_CORE_STATE_H
 #define SEQPUSH_CORE_STATE_H
@@ -19,7 +31,7 @@ typedef struct {
 } route_t;
 
 //  What a timer is embedded in.
-enum { TIMER_CLIENT, TIMER_RECEIVER, TIMER_RESEND, TIMER_IDLE, TIMER_OLDEST };
+enum { TIMER_CLIENT, TIMER_RECEIVER, TIMER_RESEND, TIMER_IDLE, TIMER_OLDEST, TIMER_COMPACTION };
 
 struct core {
     core_settings_t settings;
@@ -30,6 +42,7 @@ struct core {
     uint64_t kept_bytes; //  of all clients
     uint32_t batch; //  number of the present one
     bool sparse; //  what is kept of it is copied
+    uint64_t publisher; //  who is told of its pushes; 0: nobody
     uint32_t closing; //  endpoints whose close has not come back
 
     receiver_t nobody;
@@ -45,22 +58,13 @@ struct core {
     timer_heap_t timers;
     timer_entry_t idle_timer;
     timer_entry_t oldest_timer; //  looks for the oldest unacknowledged entry, while there is one
+    timer_entry_t compaction_timer;
+    size_t compaction_at; //  slot of the table of clients that is next
+    core_confirmation_t *confirmations; //  not yet taken
+    size_t confirmation_count, confirmation_capacity;
     core_effect_t *effects; //  a ring
     uint32_t effect_head, effect_count, effect_capacity;
 };
-
-//  ---- core.c ------------------------------------------------------------------------------------
-
-//  The client with this id; if it has none, NULL, or a new one if `make`. NULL too if there is no
-//  room for one.
-client_t *core_client(core_t *self, const void *id, size_t id_size, uint64_t hash, bool make,
-                      int64_t now);
-
-//  Lets the policy move the client's stream, and looks after the hole and the timers.
-void core_settle(core_t *self, client_t *client, int64_t now);
-
-//  Moves a client of which nothing was acknowledged to a position ahead of all that was released.
-void core_jump(core_t *self, client_t *client, position_t position, int64_t now);
 
 //  Counts bytes as kept for the client, or (negative) not any more.
 static inline void core_charge(core_t *self, client_t *client, int64_t bytes)
@@ -70,20 +74,83 @@ static inline void core_charge(core_t *self, client_t *client, int64_t bytes)
     self->kept_bytes += (uint64_t)bytes;
 }
 
+//  ---- client_list.c -----------------------------------------------------------------------------
+
+//  The client with this id; if there is none, NULL, or a new one if `make`. NULL too if there is no
+//  room for one.
+client_t *client_list_get(core_t *self, const void *id, size_t id_size, uint64_t hash, bool make,
+                          int64_t now);
+
+//  The idle timer fired: forgets the clients that were idle for too long.
+void client_list_drop_idle(core_t *self, int64_t now);
+
+//  Frees all clients.
+void client_list_fini(core_t *self);
+
+//  ---- stream.c ----------------------------------------------------------------------------------
+
+//  What the client's policy says of a push with this seq.
+outcome_t stream_judge(core_t *self, client_t *client, uint64_t seq, int64_t now);
+
+//  Lets in a push that was judged good and is counted: it is released at once, or held. Takes over
+//  the reference to its frame. Returns false, with nothing changed, if there is no memory.
+bool stream_enter(core_t *self, client_t *client, window_place_t push, uint64_t seq, int64_t now);
+
+//  Lets the policy move the client's stream, and looks after the hole and the timers.
+void stream_settle(core_t *self, client_t *client, int64_t now);
+
+//  The client's timer fired.
+void stream_due(core_t *self, client_t *client, int64_t now);
+
+//  Takes out what a place of the window holds, and counts it as held no more.
+window_place_t stream_take_held(core_t *self, client_t *client, window_place_t *place);
+
+//  Announces from..to, which ends right before next_seq, as given up. There is room for it.
+void stream_announce(core_t *self, client_t *client, uint64_t from, uint64_t to, frame_t *notice,
+                     int64_t now);
+
+//  Counts the window's places as kept, and gives back those that are not needed any more.
+void stream_count_window(core_t *self, client_t *client);
+
+//  ---- gap.c -------------------------------------------------------------------------------------
+
+//  Moves a client of which nothing was acknowledged to a position ahead of all that was released.
+void gap_jump(core_t *self, client_t *client, position_t position, int64_t now);
+
+//  ---- effect.c ----------------------------------------------------------------------------------
+
 //  Appends an effect and returns it, zeroed but for its kind. Never NULL: without memory the
 //  process ends, as an effect that is lost would leave peers and core apart.
-core_effect_t *core_tell(core_t *self, effect_kind_t kind);
+core_effect_t *effect_tell(core_t *self, effect_kind_t kind);
+
+//  Tells the receiver's peer that a client, or all if NULL, was taken from it.
+void effect_tell_detached(core_t *self, const receiver_t *receiver, const client_t *client,
+                          const char *reason);
+
+//  ---- receiver_table.c --------------------------------------------------------------------------
+
+//  The receiver with this id, or at this endpoint, or NULL.
+receiver_t *receiver_table_find(const core_t *self, const void *id, size_t id_size);
+receiver_t *receiver_table_at(const core_t *self, const char *address);
+
+//  Makes a receiver that is gone still. NULL: no memory.
+receiver_t *receiver_table_add(core_t *self, const void *id, size_t id_size);
+
+//  Takes a receiver out, without freeing it.
+void receiver_table_remove(core_t *self, receiver_t *receiver);
+
+//  Gives the receiver an endpoint (false: no memory), or takes it away.
+bool receiver_table_place(core_t *self, receiver_t *receiver, const char *address);
+void receiver_table_displace(core_t *self, receiver_t *receiver);
+
+//  Frees all receivers.
+void receiver_table_fini(core_t *self);
 
 //  ---- session.c ---------------------------------------------------------------------------------
 
-//  Opens the routes of the settings. Returns false if there is no memory.
-bool session_open_routes(core_t *self);
-
-//  Frees all receivers.
-void session_fini(core_t *self);
-
-//  The receiver that a client belongs to that nobody attached by name.
-receiver_t *session_resolve(core_t *self, const client_t *client);
+//  Asks for the endpoint of a receiver. The answers of the worker to this and to the closing count
+//  as dispatches that are out.
+void session_open(core_t *self, receiver_t *receiver);
 
 //  A receiver's timer fired: it is gone if it was silent for too long.
 void session_due(core_t *self, receiver_t *receiver, int64_t now);
@@ -91,22 +158,77 @@ void session_due(core_t *self, receiver_t *receiver, int64_t now);
 //  Frees an ended receiver once nothing of it is with a worker.
 void session_release(receiver_t *receiver);
 
-//  ---- delivery.c --------------------------------------------------------------------------------
+//  ---- assignment.c ------------------------------------------------------------------------------
+
+//  The receiver that a client belongs to that nobody attached by name.
+receiver_t *assignment_resolve(core_t *self, const client_t *client);
+
+//  Moves a client to another receiver, which starts it anew.
+void assignment_move(core_t *self, client_t *client, receiver_t *to);
+
+//  ---- prefix.c ----------------------------------------------------------------------------------
+
+//  The receiver's longest prefix that the client begins with, or NULL; the one that is just this.
+const receiver_prefix_t *prefix_of(const receiver_t *receiver, const client_t *client);
+receiver_prefix_t *prefix_find(const receiver_t *receiver, const void *bytes, size_t size);
+
+//  Adds a prefix, which the receiver does not have: false if it has too many, or there is no memory.
+//  Drops one.
+bool prefix_add(core_t *self, receiver_t *receiver, const void *bytes, size_t size);
+void prefix_drop(core_t *self, receiver_t *receiver, receiver_prefix_t *prefix);
+
+//  ---- route.c -----------------------------------------------------------------------------------
+
+//  Opens the routes of the settings. Returns false if there is no memory.
+bool route_open_all(core_t *self);
+
+//  The receiver of the first route that matches the client, or NULL.
+receiver_t *route_of(const core_t *self, const client_t *client);
+
+//  Frees the routes, not their receivers.
+void route_fini(core_t *self);
+
+//  ---- notice.c ----------------------------------------------------------------------------------
+
+//  A frame with an encoded gap notice (epoch, from..to) or marker (epoch, to) of a client. NULL: no
+//  memory.
+frame_t *notice_gap(const client_t *client, uint64_t epoch, uint64_t from, uint64_t to);
+frame_t *notice_marker(const client_t *client, position_t position);
+
+//  ---- retention.c -------------------------------------------------------------------------------
 
 //  Appends a released push, which has room in the queue, and counts it.
-void delivery_put(core_t *self, client_t *client, retained_entry_t entry);
+void retention_put(core_t *self, client_t *client, retained_entry_t entry, int64_t now);
+
+//  Makes one entry, the notice, of the entries from `first` up to and without `end`, all of which are
+//  on their way or none. Takes over the reference to the notice's frame.
+void retention_merge(core_t *self, client_t *client, uint32_t first, uint32_t end, frame_t *notice);
+
+//  Drops the oldest entry. It is returned for its figures: the frame is gone.
+retained_entry_t retention_pop(core_t *self, client_t *client);
+
+//  How many of the first `limit` entries end at or before `position`; `*reached` is where the last
+//  of them ends.
+uint32_t retention_covered(const client_t *client, position_t position, uint32_t limit,
+                           position_t *reached);
+
+//  Makes the oldest entry, if it is a gap notice that the position lies in, begin right after the
+//  position: a receiver takes only what does. Without memory it stays as it is.
+void retention_shorten_gap(core_t *self, client_t *client, position_t position);
+
+//  Drops the entries up to the position, whether they were sent or not.
+void retention_cover(core_t *self, client_t *client, position_t position);
+
+//  Counts entries that were handed over as on their way, or (-1) not any more.
+void retention_count_sent(core_t *self, client_t *client, const retained_entry_t *entry, int by);
+
+//  ---- delivery.c --------------------------------------------------------------------------------
 
 //  Queues the client and its receiver if there is something to send and somebody to send it to.
 void delivery_offer(core_t *self, client_t *client);
 
 //  Queues the receiver if it has clients with something to send and room for it.
 void delivery_wake(core_t *self, receiver_t *receiver);
-
-//  Counts entries that were handed over as on their way, or (-1) not any more.
-void delivery_count_sent(core_t *self, client_t *client, const retained_entry_t *entry, int by);
-
-//  Drops the retained entries up to the position, whether they were sent or not.
-void delivery_cover(core_t *self, client_t *client, position_t position);
 
 //  Forgets who has something to send.
 void delivery_fini(core_t *self);
@@ -129,9 +251,38 @@ void redelivery_due(core_t *self, receiver_t *receiver, int64_t now);
 //  Sets the gauge of the oldest unacknowledged entry.
 void redelivery_look_at_oldest(core_t *self, int64_t now);
 
-//  A frame with an encoded gap notice (epoch, from..to) or marker (epoch, to) of a client. NULL: no
-//  memory.
-frame_t *delivery_gap(const client_t *client, uint64_t epoch, uint64_t from, uint64_t to);
-frame_t *delivery_marker(const client_t *client, position_t position);
+//  ---- confirmation.c ----------------------------------------------------------------------------
+
+//  A push of the client in this frame, at this position, is delivered or given up: its publisher, if
+//  it wants to, will be told.
+void confirmation_add(core_t *self, client_t *client, const frame_t *frame, position_t position,
+                      bool given_up);
+
+//  The publisher of the present batch has sent a push again: it will be told of it in the place of
+//  whoever was to be told, or at once if nothing of it is kept. Returns false if there is no memory.
+bool confirmation_renew(core_t *self, client_t *client, uint64_t seq);
+
+//  ---- compaction.c ------------------------------------------------------------------------------
+
+//  Counts the frame of a push that is kept from now on.
+void compaction_count(core_t *self, frame_t *frame, int64_t now);
+
+//  True if the frames have outgrown what is kept in them.
+bool compaction_is_due(const core_t *self);
+
+//  Copies a kept push into a frame of its own. Returns false if there is no memory.
+bool compaction_copy_out(core_t *self, frame_t **frame, const uint8_t **bytes, uint32_t size);
+
+//  The timer fired: copies out what lies in frames that are mostly something else.
+void compaction_due(core_t *self, int64_t now);
+
+//  ---- expiry.c ----------------------------------------------------------------------------------
+
+//  Sees to it that the client is looked at when an entry that is released now expires; soon.
+void expiry_watch(core_t *self, client_t *client, int64_t now);
+void expiry_look_soon(core_t *self, client_t *client);
+
+//  The client's timer fired: gives up what has expired.
+void expiry_due(core_t *self, client_t *client, int64_t now);
 
 #endif

@@ -34,7 +34,9 @@ static bool s_is_sparse(const request_t *request)
 
 static void s_decide_all(const decider_t *self, request_t *request, int64_t now)
 {
-    core_begin_batch(self->core, s_is_sparse(request));
+    //  A REQ peer gets nothing that it did not ask for.
+    bool confirm = request->confirm && !request->delimited;
+    core_begin_batch(self->core, s_is_sparse(request), confirm ? request->peer : 0);
     for (uint32_t i = 0; i < request->count; i++) {
         //  All of this is random memory, and each step needs what the one before it has fetched.
         if (i + 12 < request->count)

@@ -1,148 +1,16 @@
-//  delivery.c - pushes out of the ordering core: dispatches, acks, going back
+//  delivery.c - pushes out of the ordering core: who has something to send, and dispatches
 
 #include "core_state.h"
-#include "wire.h"
-#include <stdlib.h>
-#include <string.h>
 
 //  Dispatches of one receiver that are with its worker at a time: enough to keep it busy while the
 //  next turn of the orderer comes, few enough that what waits stays with the orderer.
 #define SESSION_OUT_MAX 16
 
-//  ---- encoding what the broker itself says ------------------------------------------------------
-
-static frame_t *s_notice(const client_t *client, uint64_t epoch, uint64_t seq, uint64_t skipped_to,
-                         bool marker)
-{
-    uint8_t body[2 + ID_MAX + 4 * (1 + WIRE_VARINT_MAX)], field[2 + sizeof body];
-    uint8_t *to = wire_put_bytes_field(body, WIRE_PUSH_CLIENT_ID, client->id, client->id_size);
-    to = wire_put_varint_field(to, WIRE_PUSH_EPOCH, epoch);
-    to = wire_put_varint_field(to, WIRE_PUSH_SEQ, seq);
-    to = wire_put_varint_field(to, WIRE_PUSH_SKIPPED_TO, skipped_to);
-    to = wire_put_varint_field(to, WIRE_PUSH_MARKER, marker);
-    to = wire_put_bytes_field(field, WIRE_BATCH_PUSHES, body, (size_t)(to - body));
-    return frame_copy(field, (size_t)(to - field));
-}
-
-frame_t *delivery_gap(const client_t *client, uint64_t epoch, uint64_t from, uint64_t to)
-{
-    return s_notice(client, epoch, from, to, false);
-}
-
-frame_t *delivery_marker(const client_t *client, position_t position)
-{
-    return s_notice(client, position.epoch, position.seq, 0, true);
-}
-
-//  ---- what is released --------------------------------------------------------------------------
-
-static uint32_t s_size(const retained_entry_t *entry)
-{
-    return entry->kind == RETAINED_PUSH ? entry->size : (uint32_t)frame_size(entry->frame);
-}
-
-static int64_t s_cost(const retained_entry_t *entry)
-{
-    return (entry->kind == RETAINED_PUSH ? entry->size : 0) + CLIENT_PUSH_COST;
-}
-
-void delivery_put(core_t *self, client_t *client, retained_entry_t entry)
-{
-    retained_put(&client->retained, entry);
-    client->receiver->retained++;
-    stats_add(&self->stats->retained_messages, 1);
-    stats_add(&self->stats->retained_bytes, s_size(&entry));
-}
-
-void delivery_count_sent(core_t *self, client_t *client, const retained_entry_t *entry, int by)
-{
-    receiver_t *receiver = client->receiver;
-    receiver->unacked += (uint64_t)by;
-    receiver->unacked_bytes += (uint64_t)(by * (int64_t)s_size(entry));
-    stats_add(&self->stats->unacked_messages, (uint64_t)by);
-    if (receiver->inflight)
-        stats_add(receiver->inflight, (uint64_t)by);
-}
-
-static retained_entry_t s_pop(core_t *self, client_t *client)
-{
-    retained_entry_t *first = retained_at(&client->retained, 0);
-    if (client->retained.sent)
-        delivery_count_sent(self, client, first, -1);
-    client->acked = retained_after(first, client->acked);
-    client->receiver->retained--;
-    core_charge(self, client, -s_cost(first));
-    stats_add(&self->stats->retained_messages, (uint64_t)-1);
-    stats_add(&self->stats->retained_bytes, -(uint64_t)s_size(first));
-    retained_entry_t entry = retained_pop(&client->retained);
-    frame_unref(entry.frame);
-    return entry;
-}
-
-//  How many of the first `limit` entries end at or before `position`; `*reached` is where the last
-//  of them ends.
-static uint32_t s_covered(const client_t *client, position_t position, uint32_t limit,
-                          position_t *reached)
-{
-    *reached = client->acked;
-    if (client->retained.notices == 0 && position.epoch == client->acked.epoch) {
-        uint64_t ahead = position.seq - client->acked.seq;
-        uint32_t covered = ahead < limit ? (uint32_t)ahead : limit;
-        reached->seq += covered;
-        return covered;
-    }
-    for (uint32_t i = 0; i < limit; i++) {
-        position_t after = retained_after(retained_at(&client->retained, i), *reached);
-        if (position_compare(after, position) > 0)
-            return i;
-        *reached = after;
-    }
-    return limit;
-}
-
-//  Makes the oldest entry, if it is a gap notice that the position lies in, begin right after the
-//  position: a receiver takes only what does. Without memory it stays as it is.
-static void s_shorten_gap(core_t *self, client_t *client, position_t position)
-{
-    if (!client->retained.count || position.epoch != client->acked.epoch ||
-        position.seq <= client->acked.seq)
-        return;
-    retained_entry_t *first = retained_at(&client->retained, 0);
-    if (first->kind != RETAINED_GAP)
-        return;
-    frame_t *shorter = delivery_gap(client, position.epoch, position.seq + 1, first->seq);
-    if (!shorter)
-        return;
-    bool sent = client->retained.sent > 0;
-    if (sent)
-        delivery_count_sent(self, client, first, -1);
-    stats_add(&self->stats->retained_bytes, frame_size(shorter) - frame_size(first->frame));
-    frame_unref(first->frame);
-    first->frame = shorter;
-    if (sent)
-        delivery_count_sent(self, client, first, 1);
-    client->acked = position;
-}
-
-void delivery_cover(core_t *self, client_t *client, position_t position)
-{
-    position_t reached;
-    uint32_t covered = s_covered(client, position, client->retained.count, &reached);
-    while (covered--)
-        s_pop(self, client);
-    s_shorten_gap(self, client, position);
-}
-
 //  ---- who has something to send -----------------------------------------------------------------
-
-static bool s_is_served(const receiver_t *receiver)
-{
-    return receiver->kind == RECEIVER_ATTACHED || receiver->kind == RECEIVER_ROUTE;
-}
 
 static bool s_has_room(const core_t *self, const receiver_t *receiver)
 {
-    return s_is_served(receiver) && receiver->session_out < SESSION_OUT_MAX &&
+    return receiver_is_served(receiver) && receiver->session_out < SESSION_OUT_MAX &&
            receiver->unacked_bytes < self->settings.max_unacked_bytes;
 }
 
@@ -171,7 +39,7 @@ void delivery_wake(core_t *self, receiver_t *receiver)
 
 void delivery_offer(core_t *self, client_t *client)
 {
-    if (client->ready || !s_can_send(self, client) || !s_is_served(client->receiver))
+    if (client->ready || !s_can_send(self, client) || !receiver_is_served(client->receiver))
         return;
     receiver_queue(client->receiver, client);
     delivery_wake(self, client->receiver);
@@ -215,6 +83,15 @@ void delivery_fini(core_t *self)
     }
 }
 
+uint64_t core_draining(const core_t *self)
+{
+    uint64_t entries = 0;
+    for (const receiver_t *at = self->by_address; at; at = at->by_address.next)
+        if (receiver_is_served(at))
+            entries += at->retained;
+    return entries;
+}
+
 //  ---- handing over ------------------------------------------------------------------------------
 
 static void s_add(dispatch_t *dispatch, frame_t *frame, const uint8_t *bytes, uint32_t size)
@@ -231,7 +108,7 @@ static bool s_add_marker(client_t *client, dispatch_t *dispatch)
 {
     bool starts_epoch = retained_at(&client->retained, 0)->kind == RETAINED_MARKER;
     if (client->receiver->generation && !starts_epoch) {
-        frame_t *marker = delivery_marker(client, client->acked);
+        frame_t *marker = notice_marker(client, client->acked);
         if (!marker)
             return false;
         s_add(dispatch, marker, frame_bytes(marker), (uint32_t)frame_size(marker));
@@ -246,7 +123,7 @@ static void s_add_next(core_t *self, client_t *client, dispatch_t *dispatch, int
     retained_entry_t *entry = retained_at(&client->retained, client->retained.sent++);
     if (client->retained.handed < client->retained.sent)
         client->retained.handed = client->retained.sent;
-    delivery_count_sent(self, client, entry, 1);
+    retention_count_sent(self, client, entry, 1);
     redelivery_sent(self, client, now);
     if (entry->sent_at)
         stats_add(&self->stats->redelivered, 1);
@@ -311,7 +188,7 @@ void core_returned(core_t *self, dispatch_t *dispatch, int64_t now)
         client->out--;
         client->active = client_ms(now);
         if (dispatch->sent && client->receiver == receiver && client->session == entry->session) {
-            s_pop(self, client);
+            retention_pop(self, client);
             client->was_acked = true;
             stats_add(&self->stats->taken, 1);
             delivery_offer(self, client);
@@ -320,94 +197,8 @@ void core_returned(core_t *self, dispatch_t *dispatch, int64_t now)
     receiver->out--;
     self->closing -= dispatch->kind == DISPATCH_CLOSE;
     if (dispatch->kind == DISPATCH_PUSHES && dispatch->generation == receiver->generation &&
-        s_is_served(receiver))
+        receiver_is_served(receiver))
         receiver->session_out--;
     delivery_wake(self, receiver);
     session_release(receiver);
-}
-
-//  ---- acks --------------------------------------------------------------------------------------
-
-//  The client with this id if it is the receiver's; counts if it is not.
-static client_t *s_own_client(core_t *self, receiver_t *receiver, const void *id, size_t id_size,
-                              int64_t now)
-{
-    uint64_t hash = request_hash(self->settings.key, id, id_size);
-    client_t *client = core_client(self, id, id_size, hash, false, 0);
-    if (client && client->receiver == receiver) {
-        client->active = client_ms(now);
-        return client;
-    }
-    stats_add(&self->stats->acks_unknown, 1);
-    return NULL;
-}
-
-//  Returns how long ago, in ns and at most, the acknowledged entry was first handed over.
-static int64_t s_count_acked(core_t *self, retained_entry_t entry, int64_t now)
-{
-    uint32_t ticks = (tick_of(now) | 1) - entry.sent_at; //  `sent_at` is odd
-    if (entry.kind == RETAINED_PUSH) {
-        histogram_add(&self->stats->delivery, (uint64_t)ticks << TICK_SHIFT, 1);
-        stats_add(&self->stats->acked, 1);
-    }
-    return ((int64_t)ticks + 2) << TICK_SHIFT; //  both ends are rounded
-}
-
-static bool s_ack(core_t *self, client_t *client, position_t position, int64_t now)
-{
-    if (position_compare(position, client->acked) <= 0)
-        return true;
-    position_t reached;
-    uint32_t handed = client->retained.handed;
-    uint32_t covered = s_covered(client, position, handed, &reached);
-    if (covered == handed && position_compare(position, reached) > 0)
-        return false;
-    int64_t took = now;
-    while (covered--)
-        took = s_count_acked(self, s_pop(self, client), now);
-    s_shorten_gap(self, client, position);
-    client->was_acked = true;
-    redelivery_acked(client, now - took, now);
-    return true;
-}
-
-void core_ack(core_t *self, receiver_t *receiver, const void *id, size_t id_size,
-              position_t position, int64_t now)
-{
-    client_t *client = s_own_client(self, receiver, id, id_size, now);
-    if (!client || receiver->ack_none)
-        return;
-    if (!s_ack(self, client, position, now))
-        stats_add(&self->stats->acks_beyond, 1);
-    delivery_offer(self, client);
-    delivery_wake(self, receiver);
-}
-
-void core_missing(core_t *self, receiver_t *receiver, const void *id, size_t id_size,
-                  position_t position, int64_t now)
-{
-    client_t *client = s_own_client(self, receiver, id, id_size, now);
-    if (!client || receiver->ack_none)
-        return;
-    if (!s_ack(self, client, position, now)) {
-        stats_add(&self->stats->acks_beyond, 1);
-        return;
-    }
-    //  Until what was sent before the return is used up, the receiver lacks the same again and again.
-    if (client->retained.sent && !client->missed) {
-        redelivery_go_back(self, client);
-        client->missed = true;
-        stats_add(&self->stats->go_backs[GO_BACK_MISSING], 1);
-    }
-    delivery_offer(self, client);
-    delivery_wake(self, receiver);
-}
-
-uint64_t core_draining(const core_t *self)
-{
-    uint64_t entries = 0;
-    for (const receiver_t *at = self->by_address; at; at = at->by_address.next)
-        if (s_is_served(at))
-            entries += at->retained;
-    return entries;
 }

@@ -15,6 +15,8 @@ frame_t *frame_new(zmq_msg_t *message)
     assert(rc == 0);
     (void)rc;
     self->refs = 1;
+    self->publisher = 0;
+    self->gauge = NULL;
     return self;
 }
 
@@ -30,6 +32,8 @@ frame_t *frame_copy(const void *bytes, size_t size)
     if (size)
         memcpy(zmq_msg_data(&self->message), bytes, size);
     self->refs = 1;
+    self->publisher = 0;
+    self->gauge = NULL;
     return self;
 }
 
@@ -43,9 +47,18 @@ size_t frame_size(const frame_t *self)
     return zmq_msg_size(&self->message);
 }
 
+void frame_count(frame_t *self, stats_t *gauge)
+{
+    assert(!self->gauge);
+    self->gauge = gauge;
+    stats_add(gauge, frame_size(self));
+}
+
 void frame_free(frame_t *self)
 {
     assert(self->refs == 0);
+    if (self->gauge)
+        stats_add(self->gauge, -(uint64_t)frame_size(self));
     zmq_msg_close(&self->message);
     free(self);
 }

@@ -9,6 +9,7 @@
 #ifndef SEQPUSH_FRAME_H
 #define SEQPUSH_FRAME_H
 
+#include "stats.h"
 #include <stddef.h>
 #include <stdint.h>
 #include <zmq.h>
@@ -16,6 +17,8 @@
 typedef struct {
     zmq_msg_t message; //  owns the bytes
     uint32_t refs; //  holders; the frame goes with the last one
+    uint64_t publisher; //  the peer to be told what became of the pushes in it; 0: none
+    stats_t *gauge; //  of bytes, that it is counted in; NULL: none
 } frame_t;
 
 //  Makes a frame with one reference. The content of `message` moves into it, `message` is left empty.
@@ -28,6 +31,10 @@ frame_t *frame_copy(const void *bytes, size_t size);
 //  The bytes, and how many.
 const uint8_t *frame_bytes(frame_t *self);
 size_t frame_size(const frame_t *self);
+
+//  Counts the frame's bytes in a gauge for as long as the frame lives. Not more than once. Owner of the
+//  gauge only.
+void frame_count(frame_t *self, stats_t *gauge);
 
 //  Adds a holder; drops one, which frees the frame if it was the last. Takes no NULL.
 static inline void frame_ref(frame_t *self)

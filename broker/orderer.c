@@ -3,6 +3,7 @@
 #include "orderer.h"
 #include "crew.h"
 #include "decider.h"
+#include "delivered.h"
 #include "log.h"
 #include "reply.h"
 #include <stdlib.h>
@@ -94,7 +95,7 @@ static bool s_may_log_alarm(orderer_t *self)
     int64_t now = pipe_clock();
     if (now - self->alarms_since > 1000000000) {
         if (self->alarms > ALARMS_A_SECOND)
-            log_warning("%u more clients wait for a missing push", self->alarms - ALARMS_A_SECOND);
+            log_warning("%u more alarms of clients", self->alarms - ALARMS_A_SECOND);
         self->alarms = 0;
         self->alarms_since = now;
     }
@@ -108,8 +109,13 @@ static void s_log_alarm(orderer_t *self, const core_effect_t *effect)
     char id[2 * ID_MAX + 1];
     for (int i = 0; i < effect->id_size; i++)
         snprintf(id + 2 * i, 3, "%02x", effect->id[i]);
-    log_warning("client %s (hex) waits for seq %" PRIu64 " of epoch %" PRIu64, id,
-                effect->position.seq + 1, effect->position.epoch);
+    if (effect->kind == EFFECT_EXPIRED)
+        log_warning("client %s (hex): %u pushes up to seq %" PRIu64 " of epoch %" PRIu64
+                    " given up after delivery/retain_max",
+                    id, effect->count, effect->position.seq, effect->position.epoch);
+    else
+        log_warning("client %s (hex) waits for seq %" PRIu64 " of epoch %" PRIu64, id,
+                    effect->position.seq + 1, effect->position.epoch);
 }
 
 static void s_do_effects(orderer_t *self)
@@ -255,6 +261,7 @@ void orderer_run(zsock_t *control, void *args)
             core_tick(self->core, now);
         s_do_effects(self);
         s_dispatch(self, now);
+        delivered_tell(self->core, self->settings.front, self->settings.instance);
         s_flush(self);
         s_release_workers(self, control);
         s_look_at_drain(self, control);

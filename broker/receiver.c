@@ -1,6 +1,7 @@
 //  receiver.c - the clients of one receiver; see receiver.h
 
 #include "receiver.h"
+#include <stdlib.h>
 
 void receiver_link(receiver_t *self, client_t *client)
 {
@@ -63,4 +64,11 @@ client_t *receiver_unqueue(receiver_t *self)
     if (client)
         s_drop_from_queue(self, client);
     return client;
+}
+
+void receiver_free(receiver_t *self)
+{
+    free(self->address);
+    free(self->prefixes);
+    free(self);
 }

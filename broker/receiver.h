@@ -55,6 +55,7 @@ typedef struct receiver {
     uint64_t kept_bytes; //  of its clients, held and retained
     uint64_t retained; //  entries of its clients, released and not acknowledged
     int64_t heard_at; //  when the receiver was last heard of
+    int64_t gone_at; //  when it was last taken as gone
     timer_entry_t timer; //  its silence
 
     client_t *waiting_first; //  clients with unacknowledged entries, by waits_since
@@ -76,6 +77,15 @@ typedef struct receiver {
     uint8_t id_size;
     uint8_t id[ID_MAX];
 } receiver_t;
+
+//  Frees a receiver that is in no table and no list any more.
+void receiver_free(receiver_t *self);
+
+//  True if it has an endpoint, so that something can be sent to it.
+static inline bool receiver_is_served(const receiver_t *self)
+{
+    return self->kind == RECEIVER_ATTACHED || self->kind == RECEIVER_ROUTE;
+}
 
 //  Adds a client to the receiver's, at the end of a move; takes one out, from its ready queue too.
 void receiver_link(receiver_t *self, client_t *client);

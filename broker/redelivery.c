@@ -42,11 +42,12 @@ void redelivery_go_back(core_t *self, client_t *client)
 {
     s_unlink(client->receiver, client);
     for (uint32_t i = 0; i < client->retained.sent; i++)
-        delivery_count_sent(self, client, retained_at(&client->retained, i), -1);
+        retention_count_sent(self, client, retained_at(&client->retained, i), -1);
     client->retained.sent = 0;
     client->marker_due = true;
     client->missed = false;
     client->session++;
+    expiry_look_soon(self, client);
     //  What it had on its way may be what others of the receiver waited for.
     delivery_wake(self, client->receiver);
 }

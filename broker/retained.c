@@ -36,8 +36,22 @@ void retained_put(retained_t *self, retained_entry_t entry)
 {
     assert(self->count < self->capacity);
     *retained_at(self, self->count++) = entry;
-    if (entry.kind != RETAINED_PUSH)
-        self->notices++;
+    self->notices += entry.kind != RETAINED_PUSH;
+    self->of_epoch = entry.kind == RETAINED_MARKER ? 0 : self->of_epoch + 1;
+}
+
+retained_entry_t *retained_find(const retained_t *self, uint64_t seq)
+{
+    uint32_t from = self->count - self->of_epoch, to = self->count;
+    while (from < to) {
+        uint32_t middle = from + (to - from) / 2;
+        if (retained_at(self, middle)->seq < seq)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    retained_entry_t *entry = from < self->count ? retained_at(self, from) : NULL;
+    return entry && entry->kind == RETAINED_PUSH && entry->seq == seq ? entry : NULL;
 }
 
 retained_entry_t retained_pop(retained_t *self)
@@ -52,8 +66,38 @@ retained_entry_t retained_pop(retained_t *self)
         self->handed--;
     if (entry.kind != RETAINED_PUSH)
         self->notices--;
+    if (self->of_epoch > self->count)
+        self->of_epoch = self->count;
     //  What a client once kept while its receiver was away is no reason to have the room for ever.
     if (self->count == 0 && self->capacity > CAPACITY_KEPT)
         retained_fini(self);
     return entry;
+}
+
+//  Where a boundary between entries is when those from `first` up to `end` are one.
+static uint32_t s_moved(uint32_t boundary, uint32_t first, uint32_t end)
+{
+    if (boundary >= end)
+        return boundary - (end - first - 1);
+    return boundary > first ? first + 1 : boundary;
+}
+
+void retained_merge(retained_t *self, uint32_t first, uint32_t end, retained_entry_t notice)
+{
+    assert(first < end && end <= self->count);
+    assert(self->sent <= first || self->sent >= end);
+    for (uint32_t i = first; i < end; i++)
+        self->notices -= retained_at(self, i)->kind != RETAINED_PUSH;
+    self->notices++;
+    *retained_at(self, end - 1) = notice;
+    //  The gap is closed from the front: what expires is old.
+    uint32_t gone = end - first - 1;
+    for (uint32_t i = first; i > 0; i--)
+        *retained_at(self, i - 1 + gone) = *retained_at(self, i - 1);
+    self->head = (self->head + gone) & (self->capacity - 1);
+    if (first + self->of_epoch >= self->count)
+        self->of_epoch -= gone;
+    self->count -= gone;
+    self->sent = s_moved(self->sent, first, end);
+    self->handed = s_moved(self->handed, first, end);
 }

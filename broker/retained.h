@@ -24,6 +24,7 @@ typedef struct {
     uint32_t size : 30; //  pushes: of `bytes`
     uint32_t kind : 2; //  retained_kind_t
     uint32_t sent_at; //  when it was first handed to a worker, in ticks; 0: not yet
+    uint32_t released_at; //  client_ms
 } retained_entry_t;
 
 typedef struct {
@@ -34,6 +35,7 @@ typedef struct {
     uint32_t sent; //  of these, on their way
     uint32_t handed; //  of these, handed to a worker in this generation; at least `sent`
     uint32_t notices; //  gap notices and markers among the entries
+    uint32_t of_epoch; //  entries behind the last marker: of the epoch that the stream has reached
 } retained_t;
 
 //  Frees the ring; the frames in it must be gone.
@@ -48,11 +50,19 @@ static inline retained_entry_t *retained_at(const retained_t *self, uint32_t ind
 //  Makes room for `count` more entries, so that as many puts cannot fail. False: no memory.
 bool retained_reserve(retained_t *self, uint32_t count);
 
+//  The entry of a push of the epoch that the stream has reached, or NULL.
+retained_entry_t *retained_find(const retained_t *self, uint64_t seq);
+
 //  Appends an entry; there is room. The queue takes over the caller's reference to the frame.
 void retained_put(retained_t *self, retained_entry_t entry);
 
 //  Drops the oldest entry and returns it; the reference to its frame goes to the caller.
 retained_entry_t retained_pop(retained_t *self);
+
+//  Makes one entry, a notice, of the entries from `first` up to and without `end`; `sent` is not
+//  between. The references to their frames go to the caller. The notice counts as handed if one of
+//  them was.
+void retained_merge(retained_t *self, uint32_t first, uint32_t end, retained_entry_t notice);
 
 //  Where the stream stands after `entry`, if it stood at `before`.
 static inline position_t retained_after(const retained_entry_t *entry, position_t before)

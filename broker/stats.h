@@ -131,6 +131,7 @@ typedef struct {
     stats_t held_bytes; //  gauge
     stats_t retained_messages; //  gauge: released, not yet acknowledged
     stats_t retained_bytes; //  gauge
+    stats_t frame_bytes; //  gauge: of the frames that held and retained pushes lie in
     stats_t unacked_messages; //  gauge: of these, handed to a worker in this generation
     stats_t oldest_unacked; //  gauge: ns since the oldest unacknowledged hand-over
     stats_t gaps_open; //  gauge: clients with a hole at the head of the line
@@ -140,6 +141,7 @@ typedef struct {
     stats_t gaps_alarmed; //  holes open for longer than ordering/gap_alarm
     stats_t gap_notices; //  announced gaps, as entries of deliveries
     stats_t pushes_given_up; //  accepted pushes that were given up and announced
+    stats_t pushes_expired; //  released pushes given up after delivery/retain_max, and announced
     stats_t released; //  pushes released by the policy
     stats_t acked; //  pushes acknowledged by receivers
     stats_t taken; //  pushes taken by ZeroMQ for ACK_NONE receivers and routes

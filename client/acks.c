@@ -3,8 +3,6 @@
 #include "acks.h"
 #include "wire.h"
 
-#define POSITIONS_MAX 4096 //  a request, of each kind
-
 #define TAG_REQUEST_ACK WIRE_TAG(4, WIRE_BYTES)
 #define TAG_RECEIVER_ID WIRE_TAG(1, WIRE_BYTES)
 #define TAG_GENERATION WIRE_TAG(2, WIRE_VARINT)
@@ -33,10 +31,10 @@ static size_t s_positions_size(const acks_t *self)
 {
     size_t size = 0;
     const position_t *position = self->received;
-    for (int i = 0; position && i < POSITIONS_MAX; i++, position = position->next_ack)
+    for (int i = 0; position && i < ACKS_MAX; i++, position = position->next_ack)
         size += wire_bytes_field_size(s_position_size(position));
     position = self->missing;
-    for (int i = 0; position && i < POSITIONS_MAX; i++, position = position->next_missing)
+    for (int i = 0; position && i < ACKS_MAX; i++, position = position->next_missing)
         size += wire_bytes_field_size(s_position_size(position));
     return size;
 }
@@ -44,12 +42,20 @@ static size_t s_positions_size(const acks_t *self)
 static uint8_t *s_put_positions(uint8_t *to, const acks_t *self)
 {
     const position_t *position = self->received;
-    for (int i = 0; position && i < POSITIONS_MAX; i++, position = position->next_ack)
+    for (int i = 0; position && i < ACKS_MAX; i++, position = position->next_ack)
         to = s_put_position(to, TAG_POSITIONS, position);
     position = self->missing;
-    for (int i = 0; position && i < POSITIONS_MAX; i++, position = position->next_missing)
+    for (int i = 0; position && i < ACKS_MAX; i++, position = position->next_missing)
         to = s_put_position(to, TAG_MISSING, position);
     return to;
+}
+
+size_t acks_list(const acks_t *self, seqpush_position_t *positions)
+{
+    size_t count = 0;
+    for (const position_t *at = self->received; at && count < ACKS_MAX; at = at->next_ack)
+        positions[count++] = (seqpush_position_t){at->id, at->id_size, at->epoch, at->seq};
+    return count;
 }
 
 bool acks_request(const acks_t *self, const void *receiver_id, size_t id_size, uint64_t generation,
@@ -72,12 +78,12 @@ bool acks_request(const acks_t *self, const void *receiver_id, size_t id_size, u
 
 void acks_drop(acks_t *self)
 {
-    for (int i = 0; self->received && i < POSITIONS_MAX; i++) {
+    for (int i = 0; self->received && i < ACKS_MAX; i++) {
         self->received->to_ack = false;
         self->received->unacked = 0;
         self->received = self->received->next_ack;
     }
-    for (int i = 0; self->missing && i < POSITIONS_MAX; i++)
+    for (int i = 0; self->missing && i < ACKS_MAX; i++)
         self->missing = self->missing->next_missing;
 }
 

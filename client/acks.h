@@ -10,6 +10,8 @@
 #include "positions.h"
 #include <zmq.h>
 
+#define ACKS_MAX 4096 //  positions a request, of each kind
+
 typedef struct {
     position_t *received;
     position_t *missing;
@@ -37,8 +39,12 @@ static inline void acks_add_missing(acks_t *self, position_t *position)
     self->missing = position;
 }
 
-//  Makes a Request with a DeliveryAck of some thousand positions at most. Returns false if there is
-//  no memory. acks_drop then takes these out.
+//  Writes the positions that the next DeliveryAck will say were received; there is room for
+//  ACKS_MAX. Returns how many.
+size_t acks_list(const acks_t *self, seqpush_position_t *positions);
+
+//  Makes a Request with a DeliveryAck of ACKS_MAX positions of each kind at most. Returns false if
+//  there is no memory. acks_drop then takes these out.
 bool acks_request(const acks_t *self, const void *receiver_id, size_t id_size, uint64_t generation,
                   uint64_t request_id, zmq_msg_t *message);
 

@@ -78,8 +78,11 @@ bool attachment_is_complete(const attachment_t *self);
 //  Takes in a reply of the broker.
 void attachment_reply(attachment_t *self, const Seqpush__V1__Reply *reply);
 
-//  Sends what is due.
-void attachment_turn(attachment_t *self, int64_t now);
+//  Sends a heartbeat that is due, or gives the generation up after some without an answer.
+void attachment_beat(attachment_t *self, int64_t now);
+
+//  Makes what is attached what is wanted. One Attach is under way at a time.
+void attachment_reconcile(attachment_t *self, int64_t now);
 
 //  When something will be due; -1: never.
 int64_t attachment_due_at(const attachment_t *self);

@@ -103,13 +103,17 @@ bool batch_next(const batch_t *self, size_t *at, seqpush_push_t *push)
     return true;
 }
 
-bool batch_request(const batch_t *self, zmq_msg_t *message)
+bool batch_request(const batch_t *self, bool confirm, zmq_msg_t *message)
 {
-    size_t size = wire_bytes_field_size(self->size) + wire_varint_field_size(self->request_id);
+    size_t body = self->size + wire_varint_field_size(confirm);
+    size_t size = wire_bytes_field_size(body) + wire_varint_field_size(self->request_id);
     if (zmq_msg_init_size(message, size) == -1)
         return false;
     uint8_t *to = zmq_msg_data(message);
-    to = wire_put_bytes_field(to, WIRE_REQUEST_PUSH, self->bytes, self->size);
+    *to++ = WIRE_REQUEST_PUSH;
+    to = wire_put_varint(to, body);
+    memcpy(to, self->bytes, self->size);
+    to = wire_put_varint_field(to + self->size, WIRE_BATCH_CONFIRM, confirm);
     wire_put_varint_field(to, WIRE_REQUEST_ID, self->request_id);
     return true;
 }

@@ -89,8 +89,8 @@ void batch_put_encoded(batch_t *self, const uint8_t *bytes, size_t size, bool nu
 //  push points into the batch. Returns false at the end.
 bool batch_next(const batch_t *self, size_t *at, seqpush_push_t *push);
 
-//  Makes the Request that carries the batch under its request_id. Returns false if there is no
-//  memory.
-bool batch_request(const batch_t *self, zmq_msg_t *message);
+//  Makes the Request that carries the batch under its request_id; with `confirm` the broker is to
+//  tell when the pushes are delivered. Returns false if there is no memory.
+bool batch_request(const batch_t *self, bool confirm, zmq_msg_t *message);
 
 #endif

@@ -28,7 +28,7 @@ static bool s_send(outbox_t *self, batch_t *batch, int64_t now)
 {
     zmq_msg_t message;
     batch->request_id = self->last_request_id + 1;
-    if (!batch_request(batch, &message) || !socket_send(self->socket, &message))
+    if (!batch_request(batch, self->confirm, &message) || !socket_send(self->socket, &message))
         return false;
     self->last_request_id++;
     batch->sent_at = now;

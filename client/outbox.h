@@ -22,6 +22,7 @@ typedef struct {
     size_t batch_max; //  pushes a batch
     size_t batch_bytes; //  bytes a batch, unless one push is larger
     uint32_t reply_timeout; //  ms
+    bool confirm; //  the broker is to tell of deliveries
     uint32_t credit; //  pushes that may be on the wire
 
     batch_t *sealed; //  first in, first out

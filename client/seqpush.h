@@ -70,7 +70,7 @@ typedef struct {
     const char *broker; //  front endpoint, as tcp://127.0.0.1:5570
     size_t batch_max; //  pushes a request at most; 0: 64
     size_t batch_bytes; //  bytes a request at most, a larger push goes alone; 0: 64 KiB
-    size_t undecided_max; //  pushes without an outcome that are kept; 0: 16,384
+    size_t undecided_max; //  pushes without an outcome, or unconfirmed, that are kept; 0: 16,384
     size_t undecided_bytes; //  bytes of them; 0: 64 MiB
     uint32_t reply_timeout; //  ms without a reply until a request is sent again; 0: 2000
     //  Called, inside poll, drain, skip and reset, once for each push whose outcome is decided; it
@@ -79,6 +79,16 @@ typedef struct {
     //  another outcome comes (but for want of memory to keep them). A seq that the broker assigned
     //  stands in push->seq. The payload is passed too. NULL: outcomes are only counted.
     void (*on_outcome)(void *arg, const seqpush_push_t *push, seqpush_outcome_t outcome);
+    //  Asks to be told what receivers have acknowledged. A push that is ACCEPTED, or a DUPLICATE,
+    //  then counts as undecided until that is told, too. It is kept until then, and offered again
+    //  after a reconnect or a restart of the broker. Every push needs a seq.
+    bool confirm;
+    //  Called as on_outcome is, with `confirm`, once for each (client, epoch, seq) that was
+    //  ACCEPTED or a DUPLICATE: a receiver has acknowledged the push. With `given_up` nothing is
+    //  known of that, nor will be: the broker gave it up, or refuses it when it is offered again.
+    //  NULL: it is only counted.
+    void (*on_delivered)(void *arg, const void *client_id, size_t client_id_size, uint64_t epoch,
+                         uint64_t seq, bool given_up);
     void *arg;
 } seqpush_publisher_options_t;
 
@@ -86,9 +96,11 @@ typedef struct {
     uint64_t pushed; //  taken by seqpush_publisher_push
     uint64_t outcomes[12]; //  decided, by outcome; those that are tried again are not in here
     uint64_t retries; //  pushes sent again after a refusal that may pass
-    uint64_t resends; //  pushes sent again because no reply came or the broker restarted
+    uint64_t resends; //  pushes sent again: no answer came, or it was a new connection or broker
     uint64_t errors; //  Error replies, and replies that make no sense
     uint64_t unreceived; //  accepted, while no receiver was attached for the client
+    uint64_t delivered; //  with confirm: acknowledged by a receiver
+    uint64_t given_up; //  with confirm: accepted, and not delivered after all
 } seqpush_publisher_stats_t;
 
 //  Makes a publisher and starts to connect; it need not be there yet. Returns NULL with errno set
@@ -100,7 +112,8 @@ void seqpush_publisher_destroy(seqpush_publisher_t **self_p);
 
 //  Hands in one push; the payload is copied. It goes out when a batch is full, or at the next poll
 //  or flush. Never blocks. Returns 0; -EAGAIN if undecided_max, undecided_bytes or the broker's
-//  credit is used up (poll, then try again); -EINVAL for an id of 0 or more than 64 bytes; -ENOMEM.
+//  credit is used up (poll, then try again); -EINVAL for an id of 0 or more than 64 bytes, or seq 0
+//  with confirm; -ENOMEM.
 //  Pushes of one client with seq 0 keep their order, for which only one batch of them is under way
 //  at a time.
 int seqpush_publisher_push(seqpush_publisher_t *self, const seqpush_push_t *push);
@@ -114,7 +127,8 @@ int seqpush_publisher_flush(seqpush_publisher_t *self);
 //  number of pushes undecided, or a negative errno (-EINTR after a signal).
 long seqpush_publisher_poll(seqpush_publisher_t *self, int timeout_ms);
 
-//  Polls until everything is decided. Returns 0, -ETIMEDOUT after `timeout_ms`, or -EINTR.
+//  Polls until everything is decided; with confirm, until everything is delivered or given up.
+//  Returns 0, -ETIMEDOUT after `timeout_ms`, or -EINTR.
 int seqpush_publisher_drain(seqpush_publisher_t *self, int timeout_ms);
 
 //  Gives up the seqs from..to that are missing. Waits for the answer up to `timeout_ms`;
@@ -133,6 +147,56 @@ int seqpush_publisher_reset(seqpush_publisher_t *self, const void *client_id, si
 
 const seqpush_publisher_stats_t *seqpush_publisher_stats(const seqpush_publisher_t *self);
 
+//  ---- positions that survive a restart ----------------------------------------------------------
+
+//  Where a receiver keeps its positions for the process that comes after it. What was saved is what
+//  is acknowledged, and what an Attach names: never more.
+//
+//  With a store, a receiver that is killed at any moment and started again hands out each push at
+//  least once, in order, and none twice but those whose position was not saved when it was killed.
+//  So an application has each push exactly once if its effects are done by the time `save` returns
+//  and are undone, or of no effect when they are repeated, if the process dies before that. One
+//  that commits its effects and the positions in one transaction, inside `save`, has that.
+typedef struct {
+    //  Sets epoch and seq of the client that `position` names. Returns 1, 0 if there is none, or a
+    //  negative errno. Called when a client is attached with (0, 0), by seqpush_receiver_attach,
+    //  which returns the errno; and when a prefix brings a client for the first time.
+    int (*load)(void *arg, seqpush_position_t *position);
+    //  Keeps `count` positions, each of another client, for good. Returns 0, or a negative errno
+    //  with none of them kept or some: they are neither acknowledged nor taken as saved then, and
+    //  are saved again, a little later or when they have moved on.
+    int (*save)(void *arg, const seqpush_position_t *positions, size_t count);
+    void *arg;
+} seqpush_positions_store_t;
+
+//  A store in a file. Saving appends to it and waits for the disk; now and then it is written anew,
+//  beside PATH as PATH.new, and replaced in one step. One thread at a time.
+typedef struct seqpush_positions_file seqpush_positions_file_t;
+
+//  Opens the file, made if there is none, and locks it. What a crash has torn at its end is cut off.
+//  Returns NULL with errno set: EBUSY if another process has it open, EINVAL if it is no positions
+//  file.
+seqpush_positions_file_t *seqpush_positions_file_new(const char *path);
+
+//  Closes the file. Takes NULL, sets the pointer to NULL.
+void seqpush_positions_file_destroy(seqpush_positions_file_t **self_p);
+
+//  The file as a store, for a receiver's options. It must outlive the receiver.
+seqpush_positions_store_t seqpush_positions_file_store(seqpush_positions_file_t *self);
+
+//  What the store does, for whoever wraps it: load and save of one client or more.
+int seqpush_positions_file_load(seqpush_positions_file_t *self, seqpush_position_t *position);
+int seqpush_positions_file_save(seqpush_positions_file_t *self, const seqpush_position_t *positions,
+                                size_t count);
+
+//  Calls `each` with every position, in no order.
+void seqpush_positions_file_each(const seqpush_positions_file_t *self,
+                                 void (*each)(void *arg, const seqpush_position_t *position),
+                                 void *arg);
+
+//  Bytes that were cut off when the file was opened.
+uint64_t seqpush_positions_file_torn(const seqpush_positions_file_t *self);
+
 //  ---- receiver ----------------------------------------------------------------------------------
 
 typedef struct seqpush_receiver seqpush_receiver_t;
@@ -149,6 +213,10 @@ typedef struct {
     uint32_t ack_interval; //  ms between acks; 0: 5
     uint32_t ack_every; //  or pushes of one client between acks; 0: 256
     uint32_t heartbeat; //  ms between heartbeats; 0: 2000
+    //  Where positions are kept across restarts of the process; zeros: nowhere. Not in ACK_NONE. It
+    //  is asked for a save as often as there are acks: a slow one wants a longer ack_interval and
+    //  a greater ack_every. Its calls must not use the receiver.
+    seqpush_positions_store_t store;
     //  Called, inside seqpush_receiver_poll, for each push in its order, each once. This and the
     //  other callbacks may attach and detach, but must not poll or destroy. A push is acknowledged
     //  when this has returned, or when it detaches. In ACK_NONE, where nothing comes again, what
@@ -183,6 +251,8 @@ typedef struct {
     uint64_t markers;
     uint64_t jumps; //  on_jump
     uint64_t acks; //  DeliveryAcks sent
+    uint64_t saves; //  of positions, in the store
+    uint64_t save_failures;
     uint64_t missing; //  positions named as missing
     uint64_t attaches; //  Attached replies
     uint64_t errors; //  Error replies, and replies that cannot be read
@@ -196,9 +266,10 @@ seqpush_receiver_t *seqpush_receiver_new(const seqpush_receiver_options_t *optio
 //  the pointer to NULL.
 void seqpush_receiver_destroy(seqpush_receiver_t **self_p);
 
-//  Asks for a client's pushes, going on after (epoch, seq); 0, 0: where the broker is. Takes effect
-//  at the next poll; attaching again after a reconnect or a restart of the broker is done by
-//  itself, with the positions then reached. Returns 0, -EINVAL or -ENOMEM.
+//  Asks for a client's pushes, going on after (epoch, seq); 0, 0: where the store has it, else where
+//  the broker is. Takes effect at the next poll; attaching again after a reconnect or a restart of
+//  the broker is done by itself, with the positions then reached. Returns 0, -EINVAL, -ENOMEM, or
+//  what the store's load returned.
 int seqpush_receiver_attach(seqpush_receiver_t *self, const void *client_id, size_t client_id_size,
                             uint64_t epoch, uint64_t seq);
 
@@ -212,7 +283,8 @@ int seqpush_receiver_detach(seqpush_receiver_t *self, const void *client_id, siz
 
 //  Takes in deliveries and replies, calls the callbacks, sends acks and heartbeats that are due,
 //  and waits up to `timeout_ms` for a delivery (0: does not; -1: for ever). Returns the number of
-//  pushes and gap notices handed out, or a negative errno (-EINTR after a signal).
+//  pushes and gap notices handed out; if there are none, a negative errno: -EINTR after a signal, or
+//  what the store's load or save returned, which is tried again.
 long seqpush_receiver_poll(seqpush_receiver_t *self, int timeout_ms);
 
 //  True once the broker has answered an Attach and no further one is under way.

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -60,6 +61,8 @@ static void s_configure(void *self, int type)
     s_set(self, ZMQ_TCP_KEEPALIVE_IDLE, 30);
     s_set(self, ZMQ_TCP_KEEPALIVE_INTVL, 10);
     s_set(self, ZMQ_TCP_KEEPALIVE_CNT, 3);
+    if (type == ZMQ_PAIR)
+        s_set(self, ZMQ_RCVHWM, 0); //  at a mark the I/O thread would wait for who reads it
     if (type != ZMQ_DEALER)
         return;
     s_set(self, ZMQ_IMMEDIATE, 1);
@@ -92,6 +95,39 @@ void socket_close(void **self_p)
     zmq_close(*self_p);
     *self_p = NULL;
     s_release_context();
+}
+
+void *socket_monitor(void *self)
+{
+    char endpoint[64];
+    snprintf(endpoint, sizeof endpoint, "inproc://seqpush-monitor-%p", self);
+    void *monitor = socket_open(ZMQ_PAIR);
+    if (monitor && zmq_socket_monitor(self, endpoint, ZMQ_EVENT_HANDSHAKE_SUCCEEDED) == 0 &&
+        zmq_connect(monitor, endpoint) == 0)
+        return monitor;
+    int error = errno;
+    socket_close_monitor(self, &monitor);
+    errno = error;
+    return NULL;
+}
+
+void socket_close_monitor(void *self, void **monitor_p)
+{
+    if (!*monitor_p)
+        return;
+    zmq_socket_monitor(self, NULL, 0);
+    socket_close(monitor_p);
+}
+
+bool socket_was_connected(void *monitor)
+{
+    zmq_msg_t message;
+    bool told = false;
+    zmq_msg_init(&message);
+    while (socket_receive(monitor, &message) > 0)
+        told = true;
+    zmq_msg_close(&message);
+    return told;
 }
 
 bool socket_send(void *self, zmq_msg_t *message)

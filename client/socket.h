@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <zmq.h>
 
-//  Opens a DEALER or PULL socket. Returns NULL with errno set.
+//  Opens a DEALER, PULL or PAIR socket. Returns NULL with errno set.
 //
 //  A DEALER holds nothing for a broker that is not there (ZMQ_IMMEDIATE): what was meant for one
 //  run of the broker never reaches the next, and sending again does not pile up copies. What is
@@ -22,6 +22,14 @@ void *socket_open(int type);
 
 //  Closes it at once, dropping what is unsent. Takes NULL, sets the pointer to NULL.
 void socket_close(void **self_p);
+
+//  Opens a socket that tells when another one, which is not connected yet, comes to be; and closes
+//  it, before that one is closed. Opening returns NULL with errno set; closing takes NULL.
+void *socket_monitor(void *self);
+void socket_close_monitor(void *self, void **monitor_p);
+
+//  True if the socket was connected, or connected again, since this was asked last.
+bool socket_was_connected(void *monitor);
 
 //  Sends the message, which leaves the caller in any case. Never blocks. Returns false if the
 //  socket does not take it: the broker is not connected.

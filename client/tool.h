@@ -196,13 +196,6 @@ tool_position_t *tool_positions_at(tool_positions_t *self, const void *id, size_
 void tool_positions_each(const tool_positions_t *self,
                          void (*each)(void *arg, const tool_position_t *position), void *arg);
 
-//  Reads a file with lines "epoch seq client-id-percent-escaped"; none is as good as an empty one.
-//  Returns 0, or a negative errno, -EINVAL with `*line` set to the number of a line that is wrong.
-int tool_positions_load(tool_positions_t *self, const char *path, size_t *line);
-
-//  Replaces the file by what is known, in one step. Returns 0 or a negative errno.
-int tool_positions_save(const tool_positions_t *self, const char *path);
-
 //  ---- commands ----------------------------------------------------------------------------------
 
 //  Each gets its own name as argv[0] and returns the exit status.

@@ -60,6 +60,8 @@ void tool_connections_stats(const tool_connections_t *self, seqpush_publisher_st
         sum->resends += one->resends;
         sum->errors += one->errors;
         sum->unreceived += one->unreceived;
+        sum->delivered += one->delivered;
+        sum->given_up += one->given_up;
     }
 }
 

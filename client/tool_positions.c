@@ -1,14 +1,11 @@
-/*  tool_positions.c - the positions of clients, in memory and in the file of `receive --positions`
+/*  tool_positions.c - the positions of clients, by which the tool checks what the library hands out
 
     Ids come from outside, so the table's hash is keyed. */
 
 #include "tool.h"
-#include <curl/curl.h>
-#include <errno.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static uint8_t s_key[crypto_shorthash_KEYBYTES];
 
@@ -83,93 +80,4 @@ void tool_positions_each(const tool_positions_t *self,
 {
     for (const entry_t *entry = self->entries; entry; entry = entry->hh.next)
         each(arg, &entry->position);
-}
-
-//  ---- the file ----------------------------------------------------------------------------------
-
-static bool s_read_id(tool_positions_t *self, const char *escaped, uint64_t epoch, uint64_t seq)
-{
-    int size = 0;
-    char *id = curl_easy_unescape(NULL, escaped, 0, &size);
-    tool_position_t *position = NULL;
-    if (id && size >= 1 && size <= SEQPUSH_ID_MAX)
-        position = tool_positions_at(self, id, (size_t)size);
-    curl_free(id);
-    if (!position)
-        return false;
-    position->epoch = epoch;
-    position->seq = seq;
-    position->known = true;
-    return true;
-}
-
-static bool s_read_line(tool_positions_t *self, char *line)
-{
-    char *at = line;
-    const char *epoch_text = strsep(&at, " ");
-    const char *seq_text = strsep(&at, " ");
-    uint64_t epoch, seq;
-    return at && tool_number(epoch_text, 0, UINT64_MAX, &epoch) &&
-           tool_number(seq_text, 0, UINT64_MAX, &seq) && s_read_id(self, at, epoch, seq);
-}
-
-static int s_read_lines(tool_positions_t *self, FILE *file, size_t *number)
-{
-    char *line = NULL;
-    size_t room = 0;
-    int result = 0;
-    *number = 0;
-    while (result == 0 && getline(&line, &room, file) > 0) {
-        ++*number;
-        line[strcspn(line, "\n")] = '\0';
-        if (!s_read_line(self, line))
-            result = -EINVAL;
-    }
-    if (ferror(file))
-        result = -EIO;
-    free(line);
-    return result;
-}
-
-int tool_positions_load(tool_positions_t *self, const char *path, size_t *line)
-{
-    FILE *file = fopen(path, "r");
-    if (!file)
-        return errno == ENOENT ? 0 : -errno;
-    int result = s_read_lines(self, file, line);
-    fclose(file);
-    return result;
-}
-
-static bool s_write_line(FILE *file, const tool_position_t *position)
-{
-    char *escaped = curl_easy_escape(NULL, position->id, (int)position->id_size);
-    if (escaped)
-        fprintf(file, "%llu %llu %s\n", (unsigned long long)position->epoch,
-                (unsigned long long)position->seq, escaped);
-    curl_free(escaped);
-    return escaped != NULL;
-}
-
-static int s_write(const tool_positions_t *self, FILE *file)
-{
-    for (const entry_t *entry = self->entries; entry; entry = entry->hh.next)
-        if (entry->position.known && !s_write_line(file, &entry->position))
-            return -ENOMEM;
-    return fflush(file) == 0 && fsync(fileno(file)) == 0 ? 0 : -errno;
-}
-
-int tool_positions_save(const tool_positions_t *self, const char *path)
-{
-    char *temporary;
-    if (asprintf(&temporary, "%s.tmp", path) < 0)
-        return -ENOMEM;
-    FILE *file = fopen(temporary, "w");
-    int result = file ? s_write(self, file) : -errno;
-    if (file && fclose(file) != 0 && result == 0)
-        result = -errno;
-    if (result == 0 && rename(temporary, path) != 0)
-        result = -errno;
-    free(temporary);
-    return result;
 }

@@ -19,10 +19,11 @@ static const tool_command_t s_command = {
     .name = "push",
     .usage = "--client ID [FILE]",
     .description = "Pushes each line of FILE, or of standard input, without its newline. Ends\n"
-                   "when every push has an outcome. A push that may not be taken yet is tried\n"
-                   "again by itself.",
-    .statuses = "  0  every push was accepted, or was a duplicate\n"
-                "  1  some were refused or got no outcome\n"
+                   "when every push has an outcome; with --confirm when every push that was\n"
+                   "taken is delivered. A push that may not be taken yet is tried again by\n"
+                   "itself.",
+    .statuses = "  0  every push was accepted, or was a duplicate; with --confirm: and delivered\n"
+                "  1  some were refused, got no outcome, or were not delivered\n"
                 "  2  wrong use, or input that cannot be read",
     .operands_max = 1,
 };
@@ -30,7 +31,7 @@ static const tool_command_t s_command = {
 typedef struct {
     const char *client;
     uint64_t clients, publishers, shuffle, seed, seq, epoch, rate, timeout, max_payload;
-    bool progress;
+    bool confirm, progress;
 } settings_t;
 
 typedef struct {
@@ -45,8 +46,9 @@ typedef struct {
     uint64_t too_large; //  lines that were not even handed in
     uint64_t complaints;
     uint64_t decided; //  when last looked at
+    uint64_t unconfirmed; //  taken by the broker, and nothing heard of them since
     int64_t started;
-    int64_t decided_at; //  when `decided` last grew, or nothing was undecided
+    int64_t decided_at; //  when something was last heard, or nothing was to be heard
     int64_t shown_at;
     bool failed; //  input, memory or a publisher
 } pusher_t;
@@ -64,6 +66,16 @@ static void s_on_outcome(void *arg, const seqpush_push_t *push, seqpush_outcome_
 {
     if (outcome != SEQPUSH_ACCEPTED && outcome != SEQPUSH_DUPLICATE)
         s_complain(arg, push->client_id, push->client_id_size, push->seq, outcome);
+}
+
+static void s_on_delivered(void *arg, const void *id, size_t id_size, uint64_t epoch, uint64_t seq,
+                           bool given_up)
+{
+    pusher_t *self = arg;
+    (void)epoch;
+    if (given_up)
+        tool_complain(&self->complaints, "%.*s seq %llu: given up", (int)id_size, (const char *)id,
+                      (unsigned long long)seq);
 }
 
 static void s_make_ids(pusher_t *self)
@@ -97,6 +109,8 @@ static void s_connect(pusher_t *self)
         .undecided_max = s_undecided_max(&self->settings),
         .undecided_bytes = 128 << 20,
         .on_outcome = s_on_outcome,
+        .confirm = self->settings.confirm,
+        .on_delivered = s_on_delivered,
         .arg = self,
     };
     self->connections = tool_connections_new(&options, self->settings.publishers);
@@ -132,6 +146,11 @@ static uint64_t s_undecided(const pusher_t *self)
     return self->handed_in - self->decided;
 }
 
+static bool s_is_waiting(const pusher_t *self)
+{
+    return s_undecided(self) || self->unconfirmed;
+}
+
 static void s_show_progress(pusher_t *self, int64_t now)
 {
     bool terminal = isatty(STDERR_FILENO);
@@ -139,9 +158,11 @@ static void s_show_progress(pusher_t *self, int64_t now)
     if (self->tool->json || now - self->shown_at < every || !(terminal || self->settings.progress))
         return;
     self->shown_at = now;
-    fprintf(stderr, "%s%llu pushed, %llu without an outcome%s", terminal ? "\r" : "",
-            (unsigned long long)self->handed_in, (unsigned long long)s_undecided(self),
-            terminal ? "\033[K" : "\n");
+    fprintf(stderr, "%s%llu pushed, %llu without an outcome", terminal ? "\r" : "",
+            (unsigned long long)self->handed_in, (unsigned long long)s_undecided(self));
+    if (self->settings.confirm)
+        fprintf(stderr, ", %llu not delivered", (unsigned long long)self->unconfirmed);
+    fputs(terminal ? "\033[K" : "\n", stderr);
 }
 
 static void s_clear_progress(const pusher_t *self)
@@ -150,15 +171,24 @@ static void s_clear_progress(const pusher_t *self)
         fputs("\r\033[K", stderr);
 }
 
+static uint64_t s_good(const seqpush_publisher_stats_t *stats)
+{
+    return stats->outcomes[SEQPUSH_ACCEPTED] + stats->outcomes[SEQPUSH_DUPLICATE];
+}
+
 static void s_look(pusher_t *self)
 {
     seqpush_publisher_stats_t stats;
     tool_connections_stats(self->connections, &stats);
-    uint64_t decided = tool_decided(&stats);
+    uint64_t decided = tool_decided(&stats), unconfirmed = 0;
     int64_t now = tool_now();
-    if (decided != self->decided || decided == self->handed_in)
-        self->decided_at = now;
+    if (self->settings.confirm)
+        unconfirmed = s_good(&stats) - stats.delivered - stats.given_up;
+    bool heard = decided != self->decided || unconfirmed != self->unconfirmed;
     self->decided = decided;
+    self->unconfirmed = unconfirmed;
+    if (heard || !s_is_waiting(self))
+        self->decided_at = now;
     s_show_progress(self, now);
 }
 
@@ -238,7 +268,7 @@ static bool s_read_line(pusher_t *self)
 {
     const char *bytes = NULL;
     size_t size = 0;
-    int timeout_ms = s_undecided(self) ? 5 : 500;
+    int timeout_ms = s_is_waiting(self) ? 5 : 500;
     switch (tool_lines_next(self->input, timeout_ms, &bytes, &size)) {
     case LINES_LINE:
         self->failed = !tool_block_add(self->block, bytes, size, self->lines++);
@@ -280,7 +310,7 @@ static void s_push_all(pusher_t *self)
             s_hand_in(self, &line);
     }
     s_look(self);
-    while (s_undecided(self) && s_may_go_on(self))
+    while (s_is_waiting(self) && s_may_go_on(self))
         s_turn(self, 0, 10);
 }
 
@@ -300,13 +330,19 @@ static json_t *s_summary(const pusher_t *self, const seqpush_publisher_stats_t *
 {
     double seconds = (double)(tool_now() - self->started) / SECOND;
     json_int_t decided = (json_int_t)tool_decided(stats);
-    return json_pack(
+    json_t *summary = json_pack(
         "{s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:I, s:f, s:f}", "pushed", (json_int_t)self->lines,
         "accepted", (json_int_t)stats->outcomes[SEQPUSH_ACCEPTED], "duplicates",
         (json_int_t)stats->outcomes[SEQPUSH_DUPLICATE], "refused", s_refused(stats->outcomes),
         "no_outcome", (json_int_t)self->lines - decided, "retries", (json_int_t)stats->retries,
         "resends", (json_int_t)stats->resends, "unreceived", (json_int_t)stats->unreceived,
         "seconds", seconds, "rate", (double)decided / seconds);
+    if (self->settings.confirm) {
+        json_object_set_new(summary, "delivered", json_integer((json_int_t)stats->delivered));
+        json_object_set_new(summary, "given_up", json_integer((json_int_t)stats->given_up));
+        json_object_set_new(summary, "unconfirmed", json_integer((json_int_t)self->unconfirmed));
+    }
+    return summary;
 }
 
 static void s_print(const json_t *summary)
@@ -340,7 +376,7 @@ static int s_report(const pusher_t *self)
     else
         tool_print_json(stdout, json_incref(summary));
     json_decref(summary);
-    uint64_t good = stats.outcomes[SEQPUSH_ACCEPTED] + stats.outcomes[SEQPUSH_DUPLICATE];
+    uint64_t good = self->settings.confirm ? stats.delivered : s_good(&stats);
     return good == self->lines && !self->failed ? TOOL_OK : TOOL_BAD;
 }
 
@@ -364,7 +400,9 @@ static void s_parse(pusher_t *self, tool_t *tool, int argc, char ***argv, size_t
         {"seed", TOOL_NUMBER, &s->seed, 0, UINT64_MAX, "N", "of --shuffle (1)"},
         {"rate", TOOL_NUMBER, &s->rate, 1, 1000000000, "N", "pushes a second (no limit)"},
         {"timeout", TOOL_NUMBER, &s->timeout, 1, 1000000, "S",
-         "give up after S seconds without any outcome (60)"},
+         "give up after S seconds without any outcome, or confirmation (60)"},
+        {"confirm", TOOL_FLAG, &s->confirm, 0, 0, NULL,
+         "wait until receivers have acknowledged all; not with --seq 0"},
         {"max-payload", TOOL_NUMBER, &s->max_payload, 1, 1 << 30, "BYTES",
          "do not send a longer line, count it as too_large (4 MiB)"},
         {"progress", TOOL_FLAG, &s->progress, 0, 0, NULL,
@@ -374,6 +412,8 @@ static void s_parse(pusher_t *self, tool_t *tool, int argc, char ***argv, size_t
     *operands = tool_parse(tool, &s_command, options, count, argc, argv);
     if (!s->client)
         tool_misused(&s_command, "--client is missing");
+    if (s->confirm && s->seq == 0)
+        tool_misused(&s_command, "--confirm needs pushes with a seq");
 }
 
 //  The descriptor of the input. Ends the process if there is none.

@@ -10,7 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SAVE_EVERY 1000000000LL
 #define SECOND 1000000000LL
 #define MS 1000000LL
 
@@ -42,12 +41,11 @@ typedef struct {
     char unique[SEQPUSH_ID_MAX];
     seqpush_receiver_t *library;
     tool_positions_t *positions;
+    seqpush_positions_file_t *file; //  of --positions, or NULL
     uint64_t received, gaps, complaints;
     uint64_t named; //  clients attached by name and not taken away
     int64_t started; //  attached
     int64_t last_push; //  or started
-    int64_t saved_at;
-    bool unsaved; //  positions have moved
     bool closed; //  nobody reads the output
     bool taken_away; //  the broker detached all
     bool failed; //  memory, or positions not saved
@@ -72,12 +70,11 @@ static tool_position_t *s_find(taker_t *self, const void *id, size_t id_size)
     return at;
 }
 
-static void s_move(taker_t *self, tool_position_t *at, uint64_t epoch, uint64_t seq)
+static void s_move(tool_position_t *at, uint64_t epoch, uint64_t seq)
 {
     at->epoch = epoch;
     at->seq = seq;
     at->known = true;
-    self->unsaved = true;
 }
 
 static void s_print_json(const seqpush_push_t *push)
@@ -119,7 +116,7 @@ static void s_on_push(void *arg, const seqpush_push_t *push)
     if (at && at->known && (push->epoch != at->epoch || push->seq != at->seq + 1))
         s_gap(self, "seq", at, push->epoch, push->seq);
     if (at)
-        s_move(self, at, push->epoch, push->seq);
+        s_move(at, push->epoch, push->seq);
     s_print(self, push);
     self->received++;
     self->closed |= ferror(stdout) != 0;
@@ -136,7 +133,7 @@ static void s_on_gap(void *arg, const void *id, size_t id_size, uint64_t epoch, 
         return;
     (void)from;
     s_gap(self, "given up to seq", at, epoch, to);
-    s_move(self, at, epoch, to);
+    s_move(at, epoch, to);
 }
 
 //  A client's first position and a new epoch are no gaps; whatever else the broker says of where a
@@ -150,7 +147,7 @@ static void s_on_jump(void *arg, const seqpush_position_t *to)
     bool same = at->epoch == to->epoch && at->seq == to->seq;
     if (at->known && to->epoch <= at->epoch && !same)
         s_gap(self, "goes on after seq", at, to->epoch, to->seq);
-    s_move(self, at, to->epoch, to->seq);
+    s_move(at, to->epoch, to->seq);
 }
 
 //  True if with this client, or prefix, the last one is gone. The reason tells a prefix from a
@@ -170,6 +167,29 @@ static void s_on_detached(void *arg, const void *id, size_t id_size, const char 
     tool_complain(&self->complaints, "%.*s: detached: %s", (int)id_size, id ? (const char *)id : "",
                   reason);
     self->taken_away |= !id || s_was_last(self, id, id_size, reason);
+}
+
+//  ---- positions that are kept -------------------------------------------------------------------
+
+static int s_load(void *arg, seqpush_position_t *position)
+{
+    const taker_t *self = arg;
+    return seqpush_positions_file_load(self->file, position);
+}
+
+//  Positions are saved once the output is out, so that a crash repeats rather than loses.
+static int s_save(void *arg, const seqpush_position_t *positions, size_t count)
+{
+    taker_t *self = arg;
+    self->closed |= fflush(stdout) != 0;
+    if (self->closed)
+        return -EPIPE;
+    int result = seqpush_positions_file_save(self->file, positions, count);
+    if (result != 0) {
+        tool_say("%s: %s", self->settings.positions, strerror(-result));
+        self->failed = true;
+    }
+    return result;
 }
 
 //  ---- attaching ---------------------------------------------------------------------------------
@@ -211,18 +231,29 @@ static void s_add_prefix(taker_t *self)
     tool_positions_each(self->positions, s_attach_one, self);
 }
 
-static void s_load_positions(taker_t *self)
+static void s_take_position(void *arg, const seqpush_position_t *position)
+{
+    taker_t *self = arg;
+    tool_position_t *at = s_find(self, position->client_id, position->client_id_size);
+    if (at)
+        s_move(at, position->epoch, position->seq);
+}
+
+static void s_open_positions(taker_t *self)
 {
     const char *path = self->settings.positions;
-    size_t line = 0;
-    int result = path ? tool_positions_load(self->positions, path, &line) : 0;
-    if (result == 0)
+    if (!path)
         return;
-    if (result == -EINVAL)
-        tool_say("%s:%zu: not 'epoch seq client'", path, line);
-    else
-        tool_say("%s: %s", path, strerror(-result));
-    exit(TOOL_USAGE);
+    self->file = seqpush_positions_file_new(path);
+    if (!self->file) {
+        tool_say("%s: %s", path, errno == EINVAL ? "not a positions file" : strerror(errno));
+        exit(TOOL_USAGE);
+    }
+    uint64_t torn = seqpush_positions_file_torn(self->file);
+    if (torn)
+        tool_say("%s: cut off %llu bytes that were not written whole", path,
+                 (unsigned long long)torn);
+    seqpush_positions_file_each(self->file, s_take_position, self);
 }
 
 //  A receiver id that no other process has.
@@ -248,6 +279,8 @@ static bool s_open(taker_t *self)
         .on_detached = s_on_detached,
         .arg = self,
     };
+    if (self->file)
+        options.store = (seqpush_positions_store_t){s_load, s_save, self};
     self->library = seqpush_receiver_new(&options);
     if (!self->library) {
         tool_say("cannot receive at %s for %s: %s", self->settings.bind, self->tool->broker,
@@ -269,7 +302,7 @@ static bool s_may_go_on(const taker_t *self)
 static long s_poll(taker_t *self, int timeout_ms)
 {
     long taken = seqpush_receiver_poll(self->library, timeout_ms);
-    if (taken < 0 && taken != -EINTR) {
+    if (taken < 0 && taken != -EINTR && !self->closed && !self->failed) {
         tool_say("%s", strerror((int)-taken));
         self->failed = true;
     }
@@ -301,21 +334,6 @@ static void s_flush(taker_t *self)
         self->closed = true;
 }
 
-//  Positions are saved once the output is out, so that a crash repeats rather than loses.
-static void s_save(taker_t *self)
-{
-    s_flush(self);
-    self->saved_at = tool_now();
-    if (!self->settings.positions || !self->unsaved || self->closed)
-        return;
-    int result = tool_positions_save(self->positions, self->settings.positions);
-    self->unsaved = result != 0;
-    if (result != 0) {
-        tool_say("%s: %s", self->settings.positions, strerror(-result));
-        self->failed = true;
-    }
-}
-
 static bool s_is_done(const taker_t *self)
 {
     const settings_t *s = &self->settings;
@@ -324,16 +342,15 @@ static bool s_is_done(const taker_t *self)
 
 static void s_serve(taker_t *self)
 {
-    self->started = self->last_push = self->saved_at = tool_now();
+    self->started = self->last_push = tool_now();
     while (s_may_go_on(self) && !s_is_done(self)) {
         if (s_poll(self, 0) <= 0) {
             s_flush(self);
             s_poll(self, self->settings.idle && self->settings.idle < 100 ? 1 : 50);
         }
-        if (tool_now() - self->saved_at >= SAVE_EVERY)
-            s_save(self);
     }
-    s_save(self);
+    seqpush_receiver_detach(self->library, NULL, 0); //  with the last positions
+    s_flush(self);
 }
 
 static void s_report(const taker_t *self)
@@ -403,10 +420,11 @@ int receive_run(tool_t *tool, int argc, char **argv)
     self.positions = tool_positions_new();
     int status = TOOL_UNABLE;
     if (self.positions) {
-        s_load_positions(&self);
+        s_open_positions(&self);
         status = s_receive(&self);
     }
     seqpush_receiver_destroy(&self.library);
+    seqpush_positions_file_destroy(&self.file);
     tool_positions_destroy(&self.positions);
     free(self.settings.names.items);
     return status;

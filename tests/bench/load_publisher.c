@@ -79,7 +79,7 @@ static bool s_send(seqpush_publisher_t *self)
     if (batch->count == 0)
         return true;
     if (!self->framed)
-        self->framed = batch_request(batch, &self->frame);
+        self->framed = batch_request(batch, false, &self->frame);
     if (!self->framed || zmq_msg_send(&self->frame, self->socket, ZMQ_DONTWAIT) == -1)
         return false;
     self->framed = false;

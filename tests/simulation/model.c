@@ -43,6 +43,8 @@ void model_fini(model_t *self)
         free(self->clients[i].marks.items);
         free(self->clients[i].gaps.items);
         free(self->clients[i].log.items);
+        free(self->clients[i].expired.items);
+        free(self->clients[i].fates.items);
     }
 }
 
@@ -114,7 +116,8 @@ static uint32_t s_count(const model_t *self)
 static bool s_may_go(const model_t *self, const model_client_t *client)
 {
     bool pinned = client->by_name && self->receivers[client->receiver].state == MODEL_ATTACHED;
-    return client->exists && model_kept(client) == 0 && client->out == 0 && !pinned;
+    return client->exists && model_kept(client) == 0 && client->out == 0 &&
+           client->fates.count == 0 && !pinned;
 }
 
 static void s_forget(model_t *self, model_client_t *client)
@@ -122,7 +125,7 @@ static void s_forget(model_t *self, model_client_t *client)
     trace("client %u is forgotten", (unsigned)(client - self->clients));
     client->exists = false;
     client->life++;
-    client->marks.count = client->gaps.count = client->log.count = 0;
+    client->marks.count = client->gaps.count = client->log.count = client->expired.count = 0;
     client->places = 0;
     client->acked = client->sent = client->handed = 0;
     self->counts.evicted++;
@@ -206,6 +209,7 @@ void model_tick(model_t *self, uint64_t evicted, int64_t now)
         self->counts.timed_out++;
         model_park(self, i, "timeout", now);
     }
+    model_expire(self, now);
     //  Time is measured in coarse units. Who has been idle for just the timeout goes with those that
     //  were idle for longer, or a unit or two later.
     uint64_t before = self->counts.evicted;
@@ -248,21 +252,49 @@ static bool s_was_given_up(const model_client_t *client, uint64_t seq)
     return false;
 }
 
-static void s_announce(model_t *self, model_client_t *client, uint64_t from, uint64_t to)
+//  Gaps that touch each other are one, as far as they are remembered.
+void model_note_gap(model_client_t *client, uint64_t from, uint64_t to)
 {
-    model_entry_t gap = {.kind = MODEL_GAP, .after = {client->epoch, to}, .from = from};
+    uint32_t known = client->gaps.count > GAPS_KNOWN ? client->gaps.count - GAPS_KNOWN : 0;
+    for (uint32_t i = client->gaps.count; i-- > known;) {
+        model_range_t *range = &client->gaps.items[i];
+        if (from > range->to + 1 || to < range->from - 1)
+            continue;
+        range->from = from < range->from ? from : range->from;
+        range->to = to > range->to ? to : range->to;
+        return;
+    }
+    MODEL_APPEND(&client->gaps, ((model_range_t){from, to}));
+}
+
+bool model_may_have_given_up(const model_client_t *client, uint64_t seq)
+{
+    uint64_t forgotten = 0;
+    for (uint32_t i = 0; i + GAPS_KNOWN < client->gaps.count; i++)
+        if (client->gaps.items[i].to > forgotten)
+            forgotten = client->gaps.items[i].to;
+    return seq <= forgotten || s_was_given_up(client, seq);
+}
+
+static void s_announce(model_t *self, model_client_t *client, uint64_t from, uint64_t to,
+                       int64_t now)
+{
+    model_entry_t gap = {
+        .kind = MODEL_GAP, .after = {client->epoch, to}, .from = from, .released_at = s_ms(now)};
     gap.size = model_size(client, &gap, 0);
     MODEL_APPEND(&client->log, gap);
-    MODEL_APPEND(&client->gaps, ((model_range_t){from, to}));
+    model_note_gap(client, from, to);
     self->counts.gap_notices++;
 }
 
-static void s_release(model_t *self, model_client_t *client, model_held_t *held)
+static void s_release(model_t *self, model_client_t *client, model_held_t *held, int64_t now)
 {
     model_entry_t entry = {.kind = MODEL_PUSH,
                            .after = {client->epoch, held->seq},
                            .number = held->number,
-                           .size = held->size};
+                           .size = held->size,
+                           .publisher = held->publisher,
+                           .released_at = s_ms(now)};
     MODEL_APPEND(&client->log, entry);
     s_unhold(client, held);
     client->next_seq++;
@@ -285,11 +317,11 @@ static void s_settle(model_t *self, model_client_t *client, uint64_t next, int64
         uint64_t from = client->next_seq;
         model_held_t *held = s_held(client, from);
         if (held) {
-            s_release(self, client, held);
+            s_release(self, client, held, now);
         } else if (s_is_marked(client, from)) {
             while (s_is_marked(client, client->next_seq))
                 client->next_seq++;
-            s_announce(self, client, from, client->next_seq - 1);
+            s_announce(self, client, from, client->next_seq - 1, now);
         } else {
             break;
         }
@@ -394,7 +426,8 @@ static void s_accept(model_t *self, model_client_t *client, const model_push_t *
     uint64_t next = client->next_seq;
     bool was_open = client->hole_since != 0;
     model_entry_t entry = {.kind = MODEL_PUSH, .after = {client->epoch, seq}};
-    model_held_t held = {seq, push->number, model_size(client, &entry, push->payload_size)};
+    model_held_t held = {seq, push->publisher, push->number,
+                         model_size(client, &entry, push->payload_size)};
     MODEL_APPEND(&client->held, held);
     if (seq != next)
         client->places = s_places_for(client, seq - next + 1);
@@ -415,6 +448,8 @@ model_answer_t model_push(model_t *self, uint32_t index, const model_push_t *pus
         client->active = s_ms(now);
     uint64_t seq = push->seq ? push->seq : client->next_seq;
     outcome_t outcome = s_judge(self, client, push, seq);
+    if (outcome == OUTCOME_DUPLICATE && push->outcome == OUTCOME_ACCEPTED && push->publisher)
+        model_renew(client, push->publisher, seq);
     if (outcome != OUTCOME_ACCEPTED)
         return s_refuse(self, client, push, outcome, now);
     s_accept(self, client, push, seq, now);
@@ -461,6 +496,14 @@ position_t model_skip(model_t *self, uint32_t index, uint64_t epoch, uint64_t fr
     return s_released(client);
 }
 
+static void s_owe_held(model_client_t *client, uint64_t upto, bool given_up)
+{
+    for (uint32_t i = 0; i < client->held.count; i++)
+        if (client->held.items[i].seq <= upto)
+            model_owe(client, client->held.items[i].publisher,
+                      (position_t){client->epoch, client->held.items[i].seq}, given_up);
+}
+
 position_t model_reset(model_t *self, uint32_t index, uint64_t epoch, uint64_t next_seq,
                        int64_t now)
 {
@@ -474,14 +517,16 @@ position_t model_reset(model_t *self, uint32_t index, uint64_t epoch, uint64_t n
     for (uint32_t i = 0; i < client->held.count; i++)
         if (client->held.items[i].seq > last)
             last = client->held.items[i].seq;
+    s_owe_held(client, UINT64_MAX, true);
     if (last)
-        s_announce(self, client, client->next_seq, last);
+        s_announce(self, client, client->next_seq, last, now);
     self->counts.given_up += client->held.count;
     self->counts.reset += last != 0;
     client->held.count = client->marks.count = 0;
     s_give_back_places(client);
     s_start_over(client, epoch, next_seq ? next_seq : self->settings->first_seq);
-    model_entry_t marker = {.kind = MODEL_MARKER, .after = s_released(client)};
+    model_entry_t marker = {
+        .kind = MODEL_MARKER, .after = s_released(client), .released_at = s_ms(now)};
     marker.size = model_size(client, &marker, 0);
     MODEL_APPEND(&client->log, marker);
     return s_released(client);
@@ -489,6 +534,9 @@ position_t model_reset(model_t *self, uint32_t index, uint64_t epoch, uint64_t n
 
 void model_jump(model_t *self, model_client_t *client, position_t position, int64_t now)
 {
+    for (uint32_t i = client->acked; i < client->log.count; i++)
+        model_owe(client, client->log.items[i].publisher, client->log.items[i].after, false);
+    s_owe_held(client, position.epoch != client->epoch ? UINT64_MAX : position.seq, false);
     client->acked = client->log.count;
     client->sent = client->handed = 0;
     client->acked_at = position;

@@ -8,6 +8,8 @@
     model.c           clients: pushes, outcomes, bounds, Skip, Reset, time
     model_session.c   receivers: attach, takeover, detach, who serves whom
     model_delivery.c  what is handed over, acknowledged and sent anew, and the figures
+    model_expiry.c    what was retained for too long
+    model_confirmation.c  what publishers are told
 
     Receivers are numbered: first those with an id, then the routes, then the one that stands for
     nobody. */
@@ -37,10 +39,20 @@ typedef struct {
     uint32_t number; //  pushes: of the payload
     uint32_t size; //  encoded
     bool settled; //  a receiver has taken it, or says that it needs it no more
+    int64_t released_at; //  ms
+    uint64_t publisher; //  pushes: who is to be told of it; 0: nobody
 } model_entry_t;
+
+//  What a publisher is to be told of a push.
+typedef struct {
+    uint64_t publisher;
+    position_t position;
+    bool given_up;
+} model_fate_t;
 
 typedef struct {
     uint64_t seq;
+    uint64_t publisher;
     uint32_t number;
     uint32_t size;
 } model_held_t;
@@ -74,7 +86,10 @@ typedef struct {
     MODEL_LIST(model_held_t) held;
     MODEL_LIST(uint64_t) marks; //  seqs that a Skip gave up, ahead of next_seq
     MODEL_LIST(model_range_t) gaps; //  all that were given up in this epoch
-    MODEL_LIST(model_entry_t) log; //  all that was ever released
+    MODEL_LIST(model_entry_t) log; //  all that was ever released, and stands
+    MODEL_LIST(model_entry_t) expired; //  what a notice in the log has taken the place of
+    MODEL_LIST(model_fate_t) fates; //  that publishers are to be told, and have not been
+    uint64_t expired_told; //  pushes of which the core has said so
     uint32_t places; //  that it has for what is held
     uint32_t acked; //  entries of the log that are done with
     uint32_t sent; //  entries that are handed over, since the last time it went back
@@ -109,6 +124,7 @@ typedef struct {
     uint64_t peer;
     bool ack_none;
     int64_t heard_at;
+    int64_t gone_at;
     int64_t progress_at; //  of the last ack that covered something
     uint32_t session_out; //  dispatches of this session that are not back
 } model_receiver_t;
@@ -126,7 +142,7 @@ typedef struct {
 
 typedef struct {
     uint64_t released, acked, taken, gap_notices, given_up, beyond, unknown, takeovers, timed_out,
-        evicted, attaches, alarmed, filled, skipped, reset, missing, overdue;
+        evicted, attaches, alarmed, filled, skipped, reset, missing, overdue, expired;
 } model_counts_t;
 
 typedef struct {
@@ -153,6 +169,7 @@ typedef struct {
     uint32_t payload_size;
     uint32_t size; //  encoded, as sent
     outcome_t outcome; //  ACCEPTED, or what the front has refused it with
+    uint64_t publisher; //  who is to be told of it; 0: nobody
 } model_push_t;
 
 typedef struct {
@@ -175,6 +192,9 @@ bool model_make_client(model_t *self, uint32_t client, int64_t now);
 
 //  Time has passed. `evicted` says how many clients the core has dropped.
 void model_tick(model_t *self, uint64_t evicted, int64_t now);
+
+//  Remembers that from..to of the client's epoch were given up.
+void model_note_gap(model_client_t *client, uint64_t from, uint64_t to);
 
 //  Moves the client ahead of all that was released, where a receiver says that it is.
 void model_jump(model_t *self, model_client_t *client, position_t position, int64_t now);
@@ -232,6 +252,9 @@ void model_all_handed(const model_t *self);
 void model_reported(model_t *self, uint32_t receiver, uint32_t client, uint32_t session, bool sent,
                     int64_t now);
 
+//  True if this is the entry that was decoded.
+bool model_is_entry(const model_entry_t *entry, const model_seen_t *seen);
+
 //  A receiver took an entry of the stream; it needs nothing up to the position.
 void model_take(model_t *self, uint32_t client, const model_seen_t *seen);
 void model_claim(model_t *self, uint32_t client, position_t position);
@@ -251,6 +274,36 @@ void model_cover(model_client_t *client, position_t position);
 //  Starts to send the client anew, in the same generation or in another.
 void model_go_back(model_client_t *client);
 void model_restart(model_client_t *client);
+
+//  ---- model_expiry.c ----------------------------------------------------------------------------
+
+//  Time has passed: gives up what is due.
+void model_expire(model_t *self, int64_t now);
+
+//  The expired entry that stood where the stream stands now, or NULL.
+model_entry_t *model_expired_at(model_client_t *client, position_t after);
+
+//  A receiver took an expired entry that was on its way. Returns false if there is no such entry.
+bool model_take_expired(model_client_t *client, const model_seen_t *seen);
+
+//  The core has told of all that was given up, and of no more.
+void model_compare_expired(const model_t *self);
+
+//  ---- model_confirmation.c ----------------------------------------------------------------------
+
+//  A push is done with, and its publisher, unless that is 0, is to be told.
+void model_owe(model_client_t *client, uint64_t publisher, position_t position, bool given_up);
+
+//  A publisher sends a push again that is a duplicate.
+void model_renew(model_client_t *client, uint64_t publisher, uint64_t seq);
+
+//  The core tells a publisher: it must owe that, and everything that is owed must be told.
+void model_told(model_t *self, uint32_t client, uint64_t publisher, position_t position,
+                bool given_up);
+void model_all_told(const model_t *self);
+
+//  True if the seq is in a gap, or in one that is not remembered may be.
+bool model_may_have_given_up(const model_client_t *client, uint64_t seq);
 
 //  Compares all figures with the core's, and with the bounds.
 void model_compare(const model_t *self, const core_t *core, const orderer_stats_t *stats);

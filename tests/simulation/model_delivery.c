@@ -92,9 +92,12 @@ void model_all_handed(const model_t *self)
 
 static void s_pop(model_client_t *client)
 {
-    const model_entry_t *entry = &client->log.items[client->acked++];
+    model_entry_t *entry = &client->log.items[client->acked++];
+    const model_entry_t *last = model_expired_at(client, entry->after);
+    entry->settled |= last && last->settled;
     check(entry->settled || entry->kind == MODEL_MARKER, "seq %llu is dropped, and nobody has it",
           (unsigned long long)entry->after.seq);
+    model_owe(client, entry->publisher, entry->after, false);
     client->acked_at = entry->after;
     client->sent -= client->sent > 0;
     client->handed -= client->handed > 0;
@@ -247,7 +250,7 @@ void model_reported(model_t *self, uint32_t receiver, uint32_t index, uint32_t s
 
 //  ---- what receivers take -----------------------------------------------------------------------
 
-static bool s_is_entry(const model_entry_t *entry, const model_seen_t *seen)
+bool model_is_entry(const model_entry_t *entry, const model_seen_t *seen)
 {
     if (seen->marker || entry->after.epoch != seen->epoch)
         return false;
@@ -260,7 +263,7 @@ void model_take(model_t *self, uint32_t index, const model_seen_t *seen)
     model_client_t *client = &self->clients[index];
     for (uint32_t i = client->log.count; i-- > 0;) {
         model_entry_t *entry = &client->log.items[i];
-        if (!s_is_entry(entry, seen))
+        if (!model_is_entry(entry, seen))
             continue;
         check(entry->kind == MODEL_GAP || entry->number == seen->number,
               "client %u: payload %u came as seq %llu", index, seen->number,
@@ -268,6 +271,8 @@ void model_take(model_t *self, uint32_t index, const model_seen_t *seen)
         entry->settled = true;
         return;
     }
+    if (model_take_expired(client, seen))
+        return;
     check(false, "client %u: seq %llu came from nowhere", index, (unsigned long long)seen->seq);
 }
 
@@ -277,6 +282,9 @@ void model_claim(model_t *self, uint32_t index, position_t position)
     for (uint32_t i = 0; i < client->log.count; i++)
         if (position_compare(client->log.items[i].after, position) <= 0)
             client->log.items[i].settled = true;
+    for (uint32_t i = 0; i < client->expired.count; i++)
+        if (position_compare(client->expired.items[i].after, position) <= 0)
+            client->expired.items[i].settled = true;
 }
 
 //  ---- figures -----------------------------------------------------------------------------------
@@ -324,6 +332,7 @@ static void s_compare_gauges(const model_t *self, const orderer_stats_t *stats)
 
 static void s_compare_counters(const model_counts_t *counts, const orderer_stats_t *stats)
 {
+    s_equal("expired", stats_get(&stats->pushes_expired), counts->expired);
     s_equal("released", stats_get(&stats->released), counts->released);
     s_equal("acked", stats_get(&stats->acked), counts->acked);
     s_equal("taken", stats_get(&stats->taken), counts->taken);
@@ -370,6 +379,7 @@ void model_compare(const model_t *self, const core_t *core, const orderer_stats_
     s_compare_gauges(self, stats);
     s_compare_counters(&self->counts, stats);
     s_check_bounds(self);
+    model_compare_expired(self);
     uint64_t draining = 0;
     for (uint32_t i = 0; i < MODEL_CLIENTS; i++)
         if (self->clients[i].exists && model_is_served(&self->receivers[self->clients[i].receiver]))

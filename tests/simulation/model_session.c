@@ -138,6 +138,7 @@ void model_park(model_t *self, uint32_t index, const char *reason, int64_t now)
     s_expect_detached(self, index, -1, reason);
     model_expect(self, EFFECT_CLOSE, index);
     receiver->state = MODEL_GONE;
+    receiver->gone_at = now;
     receiver->address = NULL;
     s_restart_clients(self, index);
     for (uint32_t i = 0; i < MODEL_CLIENTS; i++)
@@ -160,13 +161,25 @@ static void s_end(model_t *self, uint32_t index)
     }
 }
 
-//  Makes room: the receiver that is gone, has no clients, and was made first.
+//  True if `a` makes room rather than `b`: it has no clients, or has been gone for longer; if there is
+//  no other difference, it was made first.
+static bool s_goes_before(const model_t *self, uint32_t a, uint32_t b)
+{
+    const model_receiver_t *left = &self->receivers[a], *right = &self->receivers[b];
+    bool left_has = s_clients_of(self, a) > 0, right_has = s_clients_of(self, b) > 0;
+    if (left_has != right_has)
+        return right_has;
+    if (left_has && left->gone_at != right->gone_at)
+        return left->gone_at < right->gone_at;
+    return left->made < right->made;
+}
+
 static bool s_drop_gone(model_t *self)
 {
     uint32_t first = MODEL_NOBODY;
     for (uint32_t i = 0; i < MODEL_SLOTS; i++)
-        if (self->receivers[i].state == MODEL_GONE && s_clients_of(self, i) == 0 &&
-            (first == MODEL_NOBODY || self->receivers[i].made < self->receivers[first].made))
+        if (self->receivers[i].state == MODEL_GONE &&
+            (first == MODEL_NOBODY || s_goes_before(self, i, first)))
             first = i;
     if (first == MODEL_NOBODY)
         return false;

@@ -49,6 +49,8 @@ static void s_set_times(world_t *self)
     core_settings_t *settings = &self->settings;
     if (dice_chance(&self->dice, 70))
         settings->gap_alarm = dice_between(&self->dice, 1, 5000) * MS;
+    if (dice_chance(&self->dice, 40))
+        settings->retain_max = dice_between(&self->dice, 1, 20000) * MS;
     settings->ack_timeout = dice_between(&self->dice, 1, 3000) * MS;
     settings->client_idle_timeout = 20 * DAY;
     if (self->forgets)
@@ -101,6 +103,7 @@ world_t *world_new(uint64_t seed)
     self->dice.state = seed;
     self->evicts = dice_chance(&self->dice, 10);
     self->forgets = !self->evicts && dice_chance(&self->dice, 10);
+    self->confirms = dice_chance(&self->dice, 60);
     self->numberless = dice_chance(&self->dice, 40);
     self->counts_frames = dice_chance(&self->dice, 50);
     self->max_payload = dice_between(&self->dice, 4, dice_chance(&self->dice, 80) ? 40 : 300);
@@ -147,6 +150,11 @@ static void s_do_effect(world_t *self, const core_effect_t *effect)
 {
     receiver_t named = {.id_size = effect->receiver_id_size};
     memcpy(named.id, effect->receiver_id, named.id_size);
+    if (effect->kind == EFFECT_EXPIRED) {
+        uint32_t client = world_client(self, effect->id, effect->id_size);
+        self->model.clients[client].expired_told += effect->count;
+        return;
+    }
     model_effect_t seen = {.kind = effect->kind,
                            .receiver = MODEL_NOBODY,
                            .generation = effect->generation,
@@ -174,6 +182,20 @@ void world_do_effects(world_t *self)
         s_do_effect(self, &effect);
 }
 
+void world_confirm(world_t *self)
+{
+    const core_confirmation_t *told;
+    size_t count = core_confirmations(self->core, &told);
+    for (size_t i = 0; i < count; i++) {
+        uint32_t client = world_client(self, told[i].client->id, told[i].client->id_size);
+        trace("publisher %llu: %u:%llu/%llu %s", (unsigned long long)told[i].publisher, client,
+              (unsigned long long)told[i].position.epoch, (unsigned long long)told[i].position.seq,
+              told[i].given_up ? "given up" : "delivered");
+        model_told(&self->model, client, told[i].publisher, told[i].position, told[i].given_up);
+    }
+    model_all_told(&self->model);
+}
+
 //  ---- time --------------------------------------------------------------------------------------
 
 static void s_advance(world_t *self, int64_t by)
@@ -195,10 +217,8 @@ static int64_t s_some_time(world_t *self)
 }
 
 //  When an ack is overdue is the core's to find out: the model is told that it did.
-static void s_note_overdue(world_t *self, receiver_t *receiver)
+static void s_note_overdue(world_t *self, receiver_t *receiver, bool stalled)
 {
-    bool stalled =
-        receiver && model_is_stalled(&self->model, world_receiver(self, receiver), self->now);
     for (client_t *at = receiver ? receiver->clients : NULL; at; at = at->next) {
         uint32_t client = world_client(self, at->id, at->id_size);
         if (self->model.clients[client].sent && !at->retained.sent)
@@ -213,12 +233,17 @@ static void s_tick(world_t *self)
     if (core_next_tick(self->core) <= self->now)
         core_tick(self->core, self->now);
     check(core_next_tick(self->core) > self->now, "a timer is due, and has been");
+    //  Who has waited for too long is seen before anything is given up, as that may end the wait.
+    bool stalled[MODEL_SLOTS];
+    for (uint32_t i = 0; i < MODEL_SLOTS; i++)
+        stalled[i] = model_is_stalled(&self->model, i, self->now);
     model_tick(&self->model, stats_get(&self->stats->clients_evicted) - evicted, self->now);
     for (uint32_t i = 0; i < MODEL_SLOTS; i++) {
         const char *id = self->model.receivers[i].id;
-        s_note_overdue(self, core_receiver(self->core, id, strlen(id)));
+        s_note_overdue(self, core_receiver(self->core, id, strlen(id)), stalled[i]);
     }
     world_do_effects(self);
+    world_confirm(self);
 }
 
 static void s_compare(const world_t *self)
@@ -301,11 +326,15 @@ void world_run(world_t *self, uint32_t steps)
         s_note_lives(self);
         s_request(self);
         world_do_effects(self);
+        world_confirm(self);
         s_note_lives(self);
         for (uint32_t i = dice_roll(&self->dice, 8); i > 0; i--) {
             s_advance(self, 0);
             s_transport(self);
+            if (self->evicts || dice_chance(&self->dice, 50))
+                world_confirm(self);
         }
+        world_confirm(self);
         s_compare(self);
     }
 }
@@ -362,14 +391,17 @@ void world_settle(world_t *self)
             self->faults.loss = 0;
         s_flow(self);
         publisher_fill_holes(self);
+        world_confirm(self);
         s_compare(self);
         s_wait(self);
         check(round < ROUNDS_MAX, "there is no end to it");
     }
     while (sender_step(self))
         ;
+    world_confirm(self);
     model_nothing_lost(&self->model);
     check(core_kept(self->core) == 0, "something is kept at the end");
+    check(self->counts_frames || stats_get(&self->stats->frame_bytes) == 0, "a frame is kept");
 }
 
 void world_destroy(world_t *self)

@@ -90,6 +90,7 @@ typedef struct {
     uint32_t number; //  of the next payload
     bool evicts; //  few clients are allowed: events come one by one, each in a ms of its own
     bool forgets; //  clients are dropped when idle
+    bool confirms; //  publishers want to be told of deliveries
     bool numberless; //  some clients are numbered by the broker
     bool counts_frames; //  holds every frame, to see at the end that the core does not
     frame_t **frames;
@@ -116,6 +117,9 @@ void world_destroy(world_t *self);
 
 //  Takes the effects that the core has, and compares them with those that the model expects.
 void world_do_effects(world_t *self);
+
+//  Takes what publishers are told, and compares it with what the model owes them.
+void world_confirm(world_t *self);
 
 //  The model's number of a receiver of the core.
 uint32_t world_receiver(const world_t *self, const receiver_t *receiver);

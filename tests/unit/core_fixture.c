@@ -109,7 +109,7 @@ outcome_t fixture_push_in(fixture_t *self, const char *client, uint64_t epoch, u
     size = size < PUSH_MIN ? PUSH_MIN : size;
     frame_t *frame = s_frame(size + 128);
     s_encode(self, zmq_msg_data(&frame->message), &self->decided, client, epoch, seq, size);
-    core_begin_batch(self->core, false);
+    core_begin_batch(self->core, false, self->publisher);
     core_push(self->core, frame, &self->decided, self->now);
     frame_unref(frame);
     return (outcome_t)self->decided.outcome;
@@ -134,7 +134,7 @@ void fixture_batch(fixture_t *self, const char *client, uint32_t count, uint32_t
     uint8_t *to = zmq_msg_data(&frame->message);
     for (uint32_t i = 0; i < count; i++)
         to = s_encode(self, to, &pushes[i], client, 0, 0, size);
-    core_begin_batch(self->core, false);
+    core_begin_batch(self->core, false, self->publisher);
     for (uint32_t i = 0; i < count; i++) {
         pushes[i].outcome = (uint8_t)outcomes[i];
         if (outcomes[i] == OUTCOME_ACCEPTED)
@@ -143,6 +143,21 @@ void fixture_batch(fixture_t *self, const char *client, uint32_t count, uint32_t
             core_refused(self->core, &pushes[i], self->now);
         outcomes[i] = (outcome_t)pushes[i].outcome;
         self->decided = pushes[i];
+    }
+    frame_unref(frame);
+}
+
+void fixture_together(fixture_t *self, const char *clients, uint64_t seq, uint32_t size)
+{
+    size_t count = strlen(clients);
+    frame_t *frame = s_frame(count * (size + 128));
+    uint8_t *to = zmq_msg_data(&frame->message);
+    core_begin_batch(self->core, false, self->publisher);
+    for (size_t i = 0; i < count; i++) {
+        char client[2] = {clients[i]};
+        to = s_encode(self, to, &self->decided, client, 0, seq, size);
+        core_push(self->core, frame, &self->decided, self->now);
+        assert_outcome(self->decided.outcome, OUTCOME_ACCEPTED);
     }
     frame_unref(frame);
 }
@@ -220,6 +235,7 @@ void fixture_pass(fixture_t *self, int64_t by)
         if (next <= self->now)
             core_tick(self->core, self->now);
     }
+    core_tick(self->core, self->now);
 }
 
 //  ---- text --------------------------------------------------------------------------------------
@@ -334,11 +350,30 @@ const char *fixture_effects(fixture_t *self)
             s_say(self, "close:%.*s", effect.receiver->id_size, (const char *)effect.receiver->id);
         else if (effect.kind == EFFECT_DETACHED)
             s_say(self, "%s:%s:%s", effect.reason, receiver, client);
+        else if (effect.kind == EFFECT_EXPIRED)
+            s_say(self, "expired:%s%" PRIu64 ":%" PRIu32, client, effect.position.seq,
+                  effect.count);
         else
             s_say(self, "alarm:%s%" PRIu64, client, effect.position.seq);
         if (effect.kind == EFFECT_OPEN || effect.kind == EFFECT_CLOSE)
             s_do_command(self, effect.receiver,
                          effect.kind == EFFECT_OPEN ? DISPATCH_OPEN : DISPATCH_CLOSE);
+    }
+    return self->text;
+}
+
+const char *fixture_confirmations(fixture_t *self)
+{
+    const core_confirmation_t *told;
+    size_t count = core_confirmations(self->core, &told);
+    self->text[0] = '\0';
+    for (size_t i = 0; i < count; i++) {
+        char epoch[32] = "";
+        if (told[i].position.epoch)
+            snprintf(epoch, sizeof epoch, "%" PRIu64 ":", told[i].position.epoch);
+        s_say(self, "%" PRIu64 ":%.*s%s%" PRIu64 "%s", told[i].publisher, told[i].client->id_size,
+              (const char *)told[i].client->id, epoch, told[i].position.seq,
+              told[i].given_up ? "!" : "");
     }
     return self->text;
 }

@@ -29,6 +29,7 @@ typedef struct {
     int64_t now;
     uint32_t batch_max; //  entries a dispatch
     bool hold; //  dispatches stay with the worker
+    uint64_t publisher; //  who is told of the pushes that follow; 0: nobody
     dispatch_t *held[FIXTURE_HELD];
     uint32_t held_count;
     push_t decided; //  the last push
@@ -51,6 +52,9 @@ void fixture_fill(fixture_t *self, const char *client, uint64_t from, uint64_t t
 //  Numberless pushes of one batch.
 void fixture_batch(fixture_t *self, const char *client, uint32_t count, uint32_t size,
                    outcome_t *outcomes);
+
+//  Pushes the seq of each client, one letter an id, in one batch. All must be accepted.
+void fixture_together(fixture_t *self, const char *clients, uint64_t seq, uint32_t size);
 
 uint64_t fixture_skip(fixture_t *self, const char *client, uint64_t from, uint64_t to);
 position_t fixture_reset(fixture_t *self, const char *client, uint64_t epoch, uint64_t next_seq);
@@ -83,10 +87,15 @@ void fixture_report(fixture_t *self, bool sent);
 //  Takes the effects, as text. What is opened and closed comes back from the worker at once.
 const char *fixture_effects(fixture_t *self);
 
+//  Takes what publishers are told, as text: 7:a3 for client a's pushes of publisher 7 up to seq 3, or
+//  7:a3! if that push was given up.
+const char *fixture_confirmations(fixture_t *self);
+
 uint64_t fixture_stat(const stats_t *stat);
 
 #define assert_delivered(fixture, text) assert_string_equal(fixture_deliver(fixture), text)
 #define assert_effects(fixture, text) assert_string_equal(fixture_effects(fixture), text)
+#define assert_confirmed(fixture, text) assert_string_equal(fixture_confirmations(fixture), text)
 #define assert_outcome(outcome, expected) \
     assert_string_equal(outcome_name(outcome), outcome_name(expected))
 

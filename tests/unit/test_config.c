@@ -127,6 +127,7 @@ static void test_defaults(void **state)
     assert_int_equal(config->delivery.max_unacked, 1024);
     assert_int_equal(config->delivery.ack_timeout, 1000);
     assert_int_equal(config->delivery.receiver_timeout, 10000);
+    assert_int_equal(config->delivery.retain_max, 0);
     assert_int_equal(config->delivery.backlog, 4096);
     assert_int_equal(config->delivery.backlog_bytes, 4194304);
     assert_int_equal(config->delivery.allow_endpoint.count, 1);

@@ -438,8 +438,37 @@ static void receivers_and_prefixes_are_bounded(void **state)
     fixture_pass(f, 2000 * MS);
     //  Who is gone and has no clients makes room.
     assert_non_null(fixture_attach(f, "t", 3, 3));
-    assert_null(fixture_attach(f, "u", 4, 4));
     assert_non_null(fixture_attach(f, "r", 1, 1));
+    assert_null(fixture_attach(f, "u", 4, 4));
+}
+
+//  Receivers that are gone for good do not keep others out, and their clients go elsewhere.
+static void the_receiver_gone_longest_makes_room(void **state)
+{
+    fixture_t *f = *state;
+    f->settings.max_receivers = 3;
+    f->settings.receiver_timeout = 1000 * MS;
+    fixture_start(f);
+    static const char *const ids[] = {"r", "s"}, *const clients[] = {"a", "b"};
+    for (unsigned i = 0; i < 2; i++) {
+        receiver_t *gone = fixture_attach(f, ids[i], 1 + i, 1 + i);
+        fixture_effects(f);
+        fixture_take_all(f, gone, clients[i]);
+        fixture_fill(f, clients[i], 1, 2);
+        fixture_deliver(f);
+        fixture_pass(f, 2000 * MS);
+    }
+    receiver_t *all = fixture_attach(f, "t", 3, 3);
+    fixture_effects(f);
+    fixture_take_prefix(f, all, "");
+    assert_delivered(f, "");
+    assert_non_null(fixture_attach(f, "u", 4, 4));
+    fixture_effects(f);
+    assert_delivered(f, "<a0> a1 a2");
+    assert_non_null(fixture_attach(f, "v", 5, 5));
+    fixture_effects(f);
+    assert_delivered(f, "<b0> b1 b2");
+    assert_null(fixture_attach(f, "w", 6, 6));
 }
 
 //  A peer that attaches faster than sockets close has to wait, and may attach then.
@@ -664,6 +693,7 @@ int main(void)
         core_test(an_endpoint_has_one_receiver),
         core_test(clients_go_to_the_name_the_longest_prefix_or_the_route),
         core_test(receivers_and_prefixes_are_bounded),
+        core_test(the_receiver_gone_longest_makes_room),
         core_test(endpoints_that_are_being_closed_are_bounded),
         core_test(room_that_a_client_leaves_behind_is_used),
         core_test(a_detached_receiver_may_have_dispatches_out),

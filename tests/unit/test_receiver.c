@@ -3,16 +3,8 @@
     protobuf-c writes the deliveries and reads the acks, which the library reads and writes by
     hand.                                                                                         */
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include "delivery.h"
-#include "seqpush.h"
-#include "seqpush.pb-c.h"
+#include "receiver_fixture.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,406 +12,59 @@
 #include <string.h>
 #include <sys/time.h>
 #include <time.h>
-#include <zmq.h>
-
-#define PATIENCE 10000 //  ms until a test that waits has failed
-#define NEVER 1000000 //  ms
-#define GENERATION 77
-
-typedef Seqpush__V1__Request request_t;
-typedef Seqpush__V1__Reply reply_t;
-typedef Seqpush__V1__Position wire_position_t;
-
-//  The broker that the test plays, and the receiver that talks to it.
-typedef struct {
-    void *context, *router, *push;
-    char endpoint[256];
-    uint8_t peer[16];
-    size_t peer_size;
-    uint64_t instance;
-    seqpush_receiver_t *receiver;
-    char log[65536]; //  what the application was told, as "a1 a2 gap:a3-5 jump:a9"
-    long delay; //  ms that on_push takes
-    int stop_after; //  pushes until on_push detaches everything; 0: never
-    bool give_back; //  on_jump detaches
-} fixture_t;
-
-static int64_t s_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-//  ---- the application ---------------------------------------------------------------------------
-
-__attribute__((format(printf, 2, 3))) static void s_log(fixture_t *f, const char *format, ...)
-{
-    size_t used = strlen(f->log);
-    assert_true(used + 128 < sizeof f->log);
-    if (used)
-        f->log[used++] = ' ';
-    va_list args;
-    va_start(args, format);
-    vsnprintf(f->log + used, sizeof f->log - used, format, args);
-    va_end(args);
-}
-
-//  A place as "a5", or "a2/5" in epoch 2.
-static const char *s_place(char *text, const void *id, size_t size, uint64_t epoch, uint64_t seq)
-{
-    int used = sprintf(text, "%.*s", (int)size, (const char *)id);
-    if (epoch)
-        used += sprintf(text + used, "%d/", (int)epoch);
-    sprintf(text + used, "%d", (int)seq);
-    return text;
-}
-
-static void s_on_push(void *arg, const seqpush_push_t *push)
-{
-    fixture_t *f = arg;
-    char text[128];
-    s_log(f, "%s", s_place(text, push->client_id, push->client_id_size, push->epoch, push->seq));
-    if (f->delay) {
-        struct timespec time = {.tv_nsec = f->delay * 1000000};
-        nanosleep(&time, NULL);
-    }
-    if (f->stop_after && --f->stop_after == 0)
-        seqpush_receiver_detach(f->receiver, NULL, 0);
-}
-
-static void s_on_gap(void *arg, const void *id, size_t size, uint64_t epoch, uint64_t from,
-                     uint64_t to)
-{
-    char text[128];
-    s_log(arg, "gap:%s-%d", s_place(text, id, size, epoch, from), (int)to);
-}
-
-static void s_on_jump(void *arg, const seqpush_position_t *at)
-{
-    fixture_t *f = arg;
-    char text[128];
-    s_log(f, "jump:%s", s_place(text, at->client_id, at->client_id_size, at->epoch, at->seq));
-    if (f->give_back)
-        seqpush_receiver_detach(f->receiver, at->client_id, at->client_id_size);
-}
-
-static void s_on_detached(void *arg, const void *id, size_t size, const char *reason)
-{
-    s_log(arg, "%s:%.*s", reason, id ? (int)size : 3, id ? (const char *)id : "all");
-}
-
-//  ---- the fixture -------------------------------------------------------------------------------
-
-static int s_setup(void **state)
-{
-    fixture_t *f = calloc(1, sizeof *f);
-    f->context = zmq_ctx_new();
-    f->router = zmq_socket(f->context, ZMQ_ROUTER);
-    f->push = zmq_socket(f->context, ZMQ_PUSH);
-    f->instance = 7;
-    int linger = 0;
-    zmq_setsockopt(f->router, ZMQ_LINGER, &linger, sizeof linger);
-    zmq_setsockopt(f->push, ZMQ_LINGER, &linger, sizeof linger);
-    size_t size = sizeof f->endpoint;
-    assert_int_equal(zmq_bind(f->router, "tcp://127.0.0.1:*"), 0);
-    zmq_getsockopt(f->router, ZMQ_LAST_ENDPOINT, f->endpoint, &size);
-    *state = f;
-    return 0;
-}
-
-//  The receiver says farewell to a broker that is gone, so that the tests do not wait for it.
-static int s_teardown(void **state)
-{
-    fixture_t *f = *state;
-    zmq_close(f->router);
-    zmq_close(f->push);
-    zmq_ctx_term(f->context);
-    seqpush_receiver_destroy(&f->receiver);
-    free(f);
-    return 0;
-}
-
-static void s_start(fixture_t *f, seqpush_receiver_options_t options)
-{
-    options.broker = f->endpoint;
-    options.id = "r1";
-    options.id_size = 2;
-    options.on_push = s_on_push;
-    options.on_gap = s_on_gap;
-    options.on_jump = s_on_jump;
-    options.on_detached = s_on_detached;
-    options.arg = f;
-    if (!options.heartbeat)
-        options.heartbeat = NEVER;
-    f->receiver = seqpush_receiver_new(&options);
-    assert_non_null(f->receiver);
-    assert_int_equal(zmq_connect(f->push, seqpush_receiver_endpoint(f->receiver)), 0);
-}
-
-static const seqpush_receiver_stats_t *s_stats(const fixture_t *f)
-{
-    return seqpush_receiver_stats(f->receiver);
-}
-
-#define poll_until(f, condition) \
-    do { \
-        int64_t patience_ends = s_now() + PATIENCE; \
-        while (!(condition)) { \
-            assert_true(s_now() < patience_ends); \
-            assert_true(seqpush_receiver_poll((f)->receiver, 1) >= 0); \
-        } \
-    } while (0)
-
-static bool s_has_request(fixture_t *f, int timeout)
-{
-    zmq_pollitem_t item = {.socket = f->router, .events = ZMQ_POLLIN};
-    return zmq_poll(&item, 1, timeout) == 1;
-}
-
-static request_t *s_receive(fixture_t *f)
-{
-    poll_until(f, s_has_request(f, 0));
-    f->peer_size = (size_t)zmq_recv(f->router, f->peer, sizeof f->peer, 0);
-    zmq_msg_t message;
-    zmq_msg_init(&message);
-    zmq_msg_recv(&message, f->router, 0);
-    request_t *request =
-        seqpush__v1__request__unpack(NULL, zmq_msg_size(&message), zmq_msg_data(&message));
-    zmq_msg_close(&message);
-    assert_non_null(request);
-    return request;
-}
-
-//  Lets the receiver work until a request is there, and reads it. Heartbeats are passed over where
-//  something else is waited for.
-static request_t *s_take(fixture_t *f, unsigned body_case)
-{
-    request_t *request = s_receive(f);
-    while (request->body_case == SEQPUSH__V1__REQUEST__BODY_HEARTBEAT &&
-           body_case != SEQPUSH__V1__REQUEST__BODY_HEARTBEAT) {
-        seqpush__v1__request__free_unpacked(request, NULL);
-        request = s_receive(f);
-    }
-    assert_int_equal(request->body_case, body_case);
-    return request;
-}
-
-static void s_free(request_t *request)
-{
-    seqpush__v1__request__free_unpacked(request, NULL);
-}
-
-//  Positions as "a1 b2", in the order of the alphabet.
-static void s_list(char *text, wire_position_t **positions, size_t count)
-{
-    *text = 0;
-    for (int letter = 0; letter < 256; letter++)
-        for (size_t i = 0; i < count; i++)
-            if (positions[i]->client_id.data[0] == letter) {
-                char place[128];
-                strcat(text, *text ? " " : "");
-                strcat(text,
-                       s_place(place, positions[i]->client_id.data, positions[i]->client_id.len,
-                               positions[i]->epoch, positions[i]->seq));
-            }
-}
-
-static void s_assert_positions(wire_position_t **positions, size_t count, const char *expected)
-{
-    char text[4096];
-    s_list(text, positions, count);
-    assert_string_equal(text, expected);
-}
-
-static void s_reply(fixture_t *f, reply_t *reply)
-{
-    size_t size = seqpush__v1__reply__get_packed_size(reply) + 20;
-    uint8_t *bytes = malloc(size);
-    reply->instance = f->instance;
-    size = seqpush__v1__reply__pack(reply, bytes);
-    zmq_send(f->router, f->peer, f->peer_size, ZMQ_SNDMORE);
-    assert_int_equal(zmq_send(f->router, bytes, size, 0), size);
-    free(bytes);
-}
-
-static void s_reply_error(fixture_t *f, uint64_t id, char *code)
-{
-    Seqpush__V1__Error error = SEQPUSH__V1__ERROR__INIT;
-    error.code = code;
-    reply_t reply = SEQPUSH__V1__REPLY__INIT;
-    reply.body_case = SEQPUSH__V1__REPLY__BODY_ERROR;
-    reply.error = &error;
-    reply.request_id = id;
-    s_reply(f, &reply);
-}
-
-static void s_reply_detached(fixture_t *f, const char *client, char *reason)
-{
-    Seqpush__V1__Detached detached = SEQPUSH__V1__DETACHED__INIT;
-    ProtobufCBinaryData id = {client ? strlen(client) : 0, (uint8_t *)client};
-    detached.client_ids = &id;
-    detached.n_client_ids = client ? 1 : 0;
-    detached.reason = reason;
-    detached.generation = GENERATION;
-    reply_t reply = SEQPUSH__V1__REPLY__INIT;
-    reply.body_case = SEQPUSH__V1__REPLY__BODY_DETACHED;
-    reply.detached = &detached;
-    s_reply(f, &reply);
-}
-
-//  A position from "a5" or "a2/5".
-static wire_position_t s_parse_place(const char *text)
-{
-    wire_position_t position = SEQPUSH__V1__POSITION__INIT;
-    position.client_id = (ProtobufCBinaryData){1, (uint8_t *)text};
-    const char *slash = strchr(text, '/');
-    position.epoch = slash ? strtoull(text + 1, NULL, 10) : 0;
-    position.seq = strtoull(slash ? slash + 1 : text + 1, NULL, 10);
-    return position;
-}
-
-static void s_reply_attached(fixture_t *f, uint64_t id, uint64_t generation, const char *at,
-                             const char *refused)
-{
-    wire_position_t position = s_parse_place(at ? at : "a0"), *positions[] = {&position};
-    wire_position_t refusal = s_parse_place(refused ? refused : "a0"), *refusals[] = {&refusal};
-    Seqpush__V1__Attached attached = SEQPUSH__V1__ATTACHED__INIT;
-    attached.generation = generation;
-    attached.positions = positions;
-    attached.n_positions = at ? 1 : 0;
-    attached.refused = refusals;
-    attached.n_refused = refused ? 1 : 0;
-    reply_t reply = SEQPUSH__V1__REPLY__INIT;
-    reply.body_case = SEQPUSH__V1__REPLY__BODY_ATTACHED;
-    reply.attached = &attached;
-    reply.request_id = id;
-    s_reply(f, &reply);
-}
-
-//  Takes an Attach that names `clients` and grants it.
-static void s_grant(fixture_t *f, const char *clients, uint64_t generation)
-{
-    request_t *request = s_take(f, SEQPUSH__V1__REQUEST__BODY_ATTACH);
-    s_assert_positions(request->attach->clients, request->attach->n_clients, clients);
-    uint64_t attaches = s_stats(f)->attaches;
-    s_reply_attached(f, request->request_id, generation, NULL, NULL);
-    s_free(request);
-    poll_until(f, s_stats(f)->attaches > attaches);
-}
-
-static void s_attach(fixture_t *f, const char *id, uint64_t seq)
-{
-    assert_int_equal(seqpush_receiver_attach(f->receiver, id, strlen(id), 0, seq), 0);
-}
-
-static void s_start_attached(fixture_t *f, seqpush_receiver_options_t options)
-{
-    s_start(f, options);
-    assert_int_equal(seqpush_receiver_attach_prefix(f->receiver, "", 0), 0);
-    s_grant(f, "", GENERATION);
-    assert_true(seqpush_receiver_attached(f->receiver));
-}
-
-//  Sends a Delivery of entries: "a5" a push, "=a5" a marker, "a5-7" a gap notice.
-static void s_deliver(fixture_t *f, uint64_t generation, const char *entries)
-{
-    Seqpush__V1__Push pushes[256], *pointers[256];
-    Seqpush__V1__Delivery delivery = SEQPUSH__V1__DELIVERY__INIT;
-    char *copy = strdup(entries), *rest = copy, *word;
-    while ((word = strsep(&rest, " ")) && *word) {
-        Seqpush__V1__Push *push = pointers[delivery.n_pushes] = &pushes[delivery.n_pushes];
-        delivery.n_pushes++;
-        seqpush__v1__push__init(push);
-        push->marker = *word == '=';
-        wire_position_t at = s_parse_place(word + push->marker);
-        push->client_id = at.client_id;
-        push->epoch = at.epoch;
-        push->seq = at.seq;
-        push->skipped_to = strchr(word, '-') ? strtoull(strchr(word, '-') + 1, NULL, 10) : 0;
-        push->payload = (ProtobufCBinaryData){7, (uint8_t *)"payload"};
-    }
-    delivery.pushes = pointers;
-    delivery.generation = generation;
-    uint8_t bytes[16384];
-    assert_true(seqpush__v1__delivery__get_packed_size(&delivery) <= sizeof bytes);
-    size_t size = seqpush__v1__delivery__pack(&delivery, bytes);
-    assert_int_equal(zmq_send(f->push, bytes, size, 0), size);
-    free(copy);
-}
-
-//  Delivers, and lets the receiver work until the delivery is done with.
-static void s_deliver_and_poll(fixture_t *f, const char *entries)
-{
-    uint64_t deliveries = s_stats(f)->deliveries;
-    s_deliver(f, GENERATION, entries);
-    poll_until(f, s_stats(f)->deliveries > deliveries);
-}
-
-#define s_assert_log(f, expected) \
-    do { \
-        assert_string_equal((f)->log, expected); \
-        *(f)->log = 0; \
-    } while (0)
-
-//  Takes a DeliveryAck that has these positions and names these as missing.
-static void s_expect_ack(fixture_t *f, const char *positions, const char *missing)
-{
-    request_t *request = s_take(f, SEQPUSH__V1__REQUEST__BODY_ACK);
-    const Seqpush__V1__DeliveryAck *ack = request->ack;
-    assert_memory_equal(ack->receiver_id.data, "r1", 2);
-    assert_int_equal(ack->generation, GENERATION);
-    s_assert_positions(ack->positions, ack->n_positions, positions);
-    s_assert_positions(ack->missing, ack->n_missing, missing);
-    s_free(request);
-}
 
 //  ---- attaching ---------------------------------------------------------------------------------
 
 static void test_an_attach_says_who_where_and_after_what(void **state)
 {
     fixture_t *f = *state;
-    s_start(f, (seqpush_receiver_options_t){.advertise = "tcp://10.0.0.1:99",
-                                            .ack_mode = SEQPUSH_ACK_NONE});
-    s_attach(f, "a", 5);
+    fixture_start(f, (seqpush_receiver_options_t){.advertise = "tcp://10.0.0.1:99",
+                                                  .ack_mode = SEQPUSH_ACK_NONE});
+    fixture_attach(f, "a", 5);
     seqpush_receiver_attach(f->receiver, "b", 1, 3, 9);
-    s_attach(f, "c", 0);
+    fixture_attach(f, "c", 0);
     assert_false(seqpush_receiver_attached(f->receiver));
-    request_t *request = s_take(f, SEQPUSH__V1__REQUEST__BODY_ATTACH);
+    request_t *request = fixture_take(f, SEQPUSH__V1__REQUEST__BODY_ATTACH);
     const Seqpush__V1__Attach *attach = request->attach;
     assert_memory_equal(attach->receiver_id.data, "r1", 2);
     assert_string_equal(attach->endpoint, "tcp://10.0.0.1:99");
     assert_int_equal(attach->ack_mode, SEQPUSH__V1__ACK_MODE__ACK_NONE);
     assert_int_equal(attach->prefix_case, SEQPUSH__V1__ATTACH__PREFIX__NOT_SET);
-    s_assert_positions(attach->clients, attach->n_clients, "a5 b3/9 c0");
-    s_reply_attached(f, request->request_id, GENERATION, NULL, NULL);
-    s_free(request);
+    fixture_assert_positions(attach->clients, attach->n_clients, "a5 b3/9 c0");
+    fixture_reply_attached(f, request->request_id, GENERATION, NULL, NULL);
+    front_free(request);
     poll_until(f, seqpush_receiver_attached(f->receiver));
     assert_int_equal(seqpush_receiver_attach_prefix(f->receiver, "pre", 3), 0);
     assert_false(seqpush_receiver_attached(f->receiver));
-    request = s_take(f, SEQPUSH__V1__REQUEST__BODY_ATTACH);
+    request = fixture_take(f, SEQPUSH__V1__REQUEST__BODY_ATTACH);
     assert_int_equal(request->attach->prefix_case, SEQPUSH__V1__ATTACH__PREFIX_CLIENT_PREFIX);
     assert_memory_equal(request->attach->client_prefix.data, "pre", 3);
     assert_int_equal(request->attach->n_clients, 0);
-    s_free(request);
+    front_free(request);
 }
 
 static void test_the_bound_endpoint_is_what_is_told(void **state)
 {
     fixture_t *f = *state;
-    s_start(f, (seqpush_receiver_options_t){.bind = "tcp://127.0.0.1:*"});
-    s_attach(f, "a", 1);
-    request_t *request = s_take(f, SEQPUSH__V1__REQUEST__BODY_ATTACH);
+    fixture_start(f, (seqpush_receiver_options_t){.bind = "tcp://127.0.0.1:*"});
+    fixture_attach(f, "a", 1);
+    request_t *request = fixture_take(f, SEQPUSH__V1__REQUEST__BODY_ATTACH);
     assert_string_equal(request->attach->endpoint, seqpush_receiver_endpoint(f->receiver));
     assert_null(strchr(request->attach->endpoint, '*'));
-    s_free(request);
+    front_free(request);
+}
+
+static void s_drop(void *arg, const seqpush_push_t *push)
+{
+    (void)arg;
+    (void)push;
 }
 
 static void test_what_cannot_be_is_refused(void **state)
 {
     fixture_t *f = *state;
     char id[SEQPUSH_ID_MAX + 1] = {0};
-    s_start(f, (seqpush_receiver_options_t){0});
+    fixture_start(f, (seqpush_receiver_options_t){0});
     assert_int_equal(seqpush_receiver_attach(f->receiver, id, 0, 0, 0), -EINVAL);
     assert_int_equal(seqpush_receiver_attach(f->receiver, id, sizeof id, 0, 0), -EINVAL);
     assert_int_equal(seqpush_receiver_attach_prefix(f->receiver, id, sizeof id), -EINVAL);
@@ -427,17 +72,17 @@ static void test_what_cannot_be_is_refused(void **state)
         seqpush_receiver_options_t options;
         int error;
     } cases[] = {
-        {{.broker = NULL, .id = "r", .id_size = 1, .on_push = s_on_push}, EINVAL},
-        {{.broker = "nonsense", .id = "r", .id_size = 1, .on_push = s_on_push}, EINVAL},
-        {{.broker = f->endpoint, .id = "r", .id_size = 0, .on_push = s_on_push}, EINVAL},
-        {{.broker = f->endpoint, .id = id, .id_size = 65, .on_push = s_on_push}, EINVAL},
-        {{.broker = f->endpoint, .id = "r", .id_size = 1}, EINVAL},
-        {{.broker = f->endpoint, .id = "r", .id_size = 1, .on_push = s_on_push, .bind = "?"},
+        {{.broker = NULL, .id = "r", .id_size = 1, .on_push = s_drop}, EINVAL},
+        {{.broker = "nonsense", .id = "r", .id_size = 1, .on_push = s_drop}, EINVAL},
+        {{.broker = f->front.endpoint, .id = "r", .id_size = 0, .on_push = s_drop}, EINVAL},
+        {{.broker = f->front.endpoint, .id = id, .id_size = 65, .on_push = s_drop}, EINVAL},
+        {{.broker = f->front.endpoint, .id = "r", .id_size = 1}, EINVAL},
+        {{.broker = f->front.endpoint, .id = "r", .id_size = 1, .on_push = s_drop, .bind = "?"},
          EINVAL},
-        {{.broker = f->endpoint,
+        {{.broker = f->front.endpoint,
           .id = "r",
           .id_size = 1,
-          .on_push = s_on_push,
+          .on_push = s_drop,
           .bind = seqpush_receiver_endpoint(f->receiver)},
          EADDRINUSE},
     };
@@ -452,17 +97,17 @@ static void test_many_clients_are_attached_in_chunks(void **state)
 {
     fixture_t *f = *state;
     size_t seen = 0, requests = 0;
-    s_start(f, (seqpush_receiver_options_t){0});
+    fixture_start(f, (seqpush_receiver_options_t){0});
     for (int i = 0; i < 5000; i++) {
         char id[32];
         snprintf(id, sizeof id, "client-%d", i);
-        s_attach(f, id, 1);
+        fixture_attach(f, id, 1);
     }
     for (; seen < 5000; requests++) {
-        request_t *request = s_take(f, SEQPUSH__V1__REQUEST__BODY_ATTACH);
+        request_t *request = fixture_take(f, SEQPUSH__V1__REQUEST__BODY_ATTACH);
         seen += request->attach->n_clients;
-        s_reply_attached(f, request->request_id, GENERATION, NULL, NULL);
-        s_free(request);
+        fixture_reply_attached(f, request->request_id, GENERATION, NULL, NULL);
+        front_free(request);
     }
     poll_until(f, seqpush_receiver_attached(f->receiver));
     assert_int_equal(seen, 5000);
@@ -472,91 +117,91 @@ static void test_many_clients_are_attached_in_chunks(void **state)
 static void test_deliveries_are_not_read_before_the_attach_is_granted(void **state)
 {
     fixture_t *f = *state;
-    s_start(f, (seqpush_receiver_options_t){0});
-    s_attach(f, "a", 5);
-    s_deliver(f, GENERATION, "=a5 a6");
-    request_t *request = s_take(f, SEQPUSH__V1__REQUEST__BODY_ATTACH);
+    fixture_start(f, (seqpush_receiver_options_t){0});
+    fixture_attach(f, "a", 5);
+    fixture_deliver(f, GENERATION, "=a5 a6");
+    request_t *request = fixture_take(f, SEQPUSH__V1__REQUEST__BODY_ATTACH);
     assert_int_equal(seqpush_receiver_poll(f->receiver, 20), 0);
-    assert_int_equal(s_stats(f)->deliveries, 0);
-    s_reply_attached(f, request->request_id, GENERATION, "a5", NULL);
-    s_free(request);
+    assert_int_equal(fixture_stats(f)->deliveries, 0);
+    fixture_reply_attached(f, request->request_id, GENERATION, "a5", NULL);
+    front_free(request);
     poll_until(f, *f->log);
-    s_assert_log(f, "a6");
+    fixture_assert_log(f, "a6");
 }
 
 static void test_an_unanswered_attach_is_sent_again(void **state)
 {
     fixture_t *f = *state;
-    s_start(f, (seqpush_receiver_options_t){.heartbeat = 30});
-    s_attach(f, "a", 5);
-    s_free(s_take(f, SEQPUSH__V1__REQUEST__BODY_ATTACH));
-    s_grant(f, "a5", GENERATION);
+    fixture_start(f, (seqpush_receiver_options_t){.heartbeat = 30});
+    fixture_attach(f, "a", 5);
+    front_free(fixture_take(f, SEQPUSH__V1__REQUEST__BODY_ATTACH));
+    fixture_grant(f, "a5", GENERATION);
     assert_true(seqpush_receiver_attached(f->receiver));
 }
 
 static void test_where_the_broker_is_ahead_the_stream_jumps(void **state)
 {
     fixture_t *f = *state;
-    s_start(f, (seqpush_receiver_options_t){0});
-    s_attach(f, "a", 5);
-    request_t *request = s_take(f, SEQPUSH__V1__REQUEST__BODY_ATTACH);
-    s_reply_attached(f, request->request_id, GENERATION, "a9", NULL);
-    s_free(request);
+    fixture_start(f, (seqpush_receiver_options_t){0});
+    fixture_attach(f, "a", 5);
+    request_t *request = fixture_take(f, SEQPUSH__V1__REQUEST__BODY_ATTACH);
+    fixture_reply_attached(f, request->request_id, GENERATION, "a9", NULL);
+    front_free(request);
     poll_until(f, *f->log);
-    s_deliver_and_poll(f, "=a9 a10");
-    s_assert_log(f, "jump:a9 a10"); //  the marker says nothing new
+    fixture_deliver_and_poll(f, "=a9 a10");
+    fixture_assert_log(f, "jump:a9 a10"); //  the marker says nothing new
 }
 
 static void test_a_refused_position_is_given_up_for_the_brokers(void **state)
 {
     fixture_t *f = *state;
-    s_start(f, (seqpush_receiver_options_t){0});
-    s_attach(f, "a", 50);
-    request_t *request = s_take(f, SEQPUSH__V1__REQUEST__BODY_ATTACH);
-    s_reply_attached(f, request->request_id, GENERATION, NULL, "a5");
-    s_free(request);
-    s_grant(f, "a5", GENERATION);
-    s_deliver_and_poll(f, "=a5 a6");
-    s_assert_log(f, "jump:a5 a6");
+    fixture_start(f, (seqpush_receiver_options_t){0});
+    fixture_attach(f, "a", 50);
+    request_t *request = fixture_take(f, SEQPUSH__V1__REQUEST__BODY_ATTACH);
+    fixture_reply_attached(f, request->request_id, GENERATION, NULL, "a5");
+    front_free(request);
+    fixture_grant(f, "a5", GENERATION);
+    fixture_deliver_and_poll(f, "=a5 a6");
+    fixture_assert_log(f, "jump:a5 a6");
 }
 
 static void test_the_application_may_stay_away_after_a_refusal(void **state)
 {
     fixture_t *f = *state;
     f->give_back = true;
-    s_start(f, (seqpush_receiver_options_t){0});
-    s_attach(f, "a", 50);
-    request_t *request = s_take(f, SEQPUSH__V1__REQUEST__BODY_ATTACH);
-    s_reply_attached(f, request->request_id, GENERATION, NULL, "a5");
-    s_free(request);
+    fixture_start(f, (seqpush_receiver_options_t){0});
+    fixture_attach(f, "a", 50);
+    request_t *request = fixture_take(f, SEQPUSH__V1__REQUEST__BODY_ATTACH);
+    fixture_reply_attached(f, request->request_id, GENERATION, NULL, "a5");
+    front_free(request);
     poll_until(f, *f->log);
     seqpush_receiver_poll(f->receiver, 20);
-    assert_false(s_has_request(f, 20));
+    assert_false(front_has_request(&f->front, 20));
     assert_true(seqpush_receiver_attached(f->receiver));
 }
 
 static void test_a_refused_attach_is_told(void **state)
 {
     fixture_t *f = *state;
-    s_start(f, (seqpush_receiver_options_t){.heartbeat = 30});
-    s_attach(f, "a", 5);
-    request_t *request = s_take(f, SEQPUSH__V1__REQUEST__BODY_ATTACH);
-    s_reply_error(f, request->request_id, "overloaded"); //  may pass: asked again
-    s_free(request);
-    request = s_take(f, SEQPUSH__V1__REQUEST__BODY_ATTACH);
-    s_reply_error(f, request->request_id, "endpoint_refused");
-    s_free(request);
+    fixture_start(f, (seqpush_receiver_options_t){.heartbeat = 30});
+    fixture_attach(f, "a", 5);
+    request_t *request = fixture_take(f, SEQPUSH__V1__REQUEST__BODY_ATTACH);
+    front_reply_error(&f->front, request->request_id, "overloaded"); //  may pass: asked again
+    front_free(request);
+    request = fixture_take(f, SEQPUSH__V1__REQUEST__BODY_ATTACH);
+    front_reply_error(&f->front, request->request_id, "endpoint_refused");
+    front_free(request);
     poll_until(f, *f->log);
-    s_assert_log(f, "endpoint_refused:a");
+    fixture_assert_log(f, "endpoint_refused:a");
     seqpush_receiver_attach_prefix(f->receiver, "pre", 3);
-    request = s_take(f, SEQPUSH__V1__REQUEST__BODY_ATTACH);
-    s_reply_error(f, request->request_id, "forbidden");
-    s_free(request);
+    request = fixture_take(f, SEQPUSH__V1__REQUEST__BODY_ATTACH);
+    front_reply_error(&f->front, request->request_id, "forbidden");
+    front_free(request);
     poll_until(f, *f->log);
-    s_assert_log(f, "forbidden:pre");
+    fixture_assert_log(f, "forbidden:pre");
     seqpush_receiver_poll(f->receiver, 60);
-    assert_false(s_has_request(f, 0));
-    assert_int_equal(s_stats(f)->errors, 3);
+    assert_false(front_has_request(&f->front, 0));
+    assert_int_equal(fixture_stats(f)->errors, 3);
 }
 
 //  ---- the receiver's rule -----------------------------------------------------------------------
@@ -611,36 +256,36 @@ static void test_the_receivers_rule(void **state)
          ""},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        s_setup(state);
+        fixture_setup(state);
         fixture_t *f = *state;
-        s_start_attached(f, (seqpush_receiver_options_t){.ack_interval = 1});
+        fixture_start_attached(f, (seqpush_receiver_options_t){.ack_interval = 1});
         for (size_t j = 0; j < 4 && cases[i].deliveries[j]; j++)
-            s_deliver_and_poll(f, cases[i].deliveries[j]);
+            fixture_deliver_and_poll(f, cases[i].deliveries[j]);
         char missing[256] = "", acked[256] = "", list[256];
-        while (seqpush_receiver_poll(f->receiver, 2), s_has_request(f, 20)) {
-            request_t *request = s_take(f, SEQPUSH__V1__REQUEST__BODY_ACK);
-            s_list(list, request->ack->missing, request->ack->n_missing);
+        while (seqpush_receiver_poll(f->receiver, 2), front_has_request(&f->front, 20)) {
+            request_t *request = fixture_take(f, SEQPUSH__V1__REQUEST__BODY_ACK);
+            fixture_list(list, request->ack->missing, request->ack->n_missing);
             if (*list)
                 strcat(strcat(missing, *missing ? " " : ""), list);
-            s_list(list, request->ack->positions, request->ack->n_positions);
+            fixture_list(list, request->ack->positions, request->ack->n_positions);
             if (*list)
                 strcpy(acked, list);
-            s_free(request);
+            front_free(request);
         }
         if (strcmp(f->log, cases[i].log) || strcmp(acked, cases[i].acked) ||
             strcmp(missing, cases[i].missing))
             fail_msg("%s: log '%s' acked '%s' missing '%s'", cases[i].what, f->log, acked, missing);
-        s_teardown(state);
+        fixture_teardown(state);
     }
-    s_setup(state);
+    fixture_setup(state);
 }
 
 static void test_what_was_received_is_counted(void **state)
 {
     fixture_t *f = *state;
-    s_start_attached(f, (seqpush_receiver_options_t){0});
-    s_deliver_and_poll(f, "=a0 a1 a1 a3 a2-5 =a8 a9");
-    const seqpush_receiver_stats_t *stats = s_stats(f);
+    fixture_start_attached(f, (seqpush_receiver_options_t){0});
+    fixture_deliver_and_poll(f, "=a0 a1 a1 a3 a2-5 =a8 a9");
+    const seqpush_receiver_stats_t *stats = fixture_stats(f);
     assert_int_equal(stats->pushes, 2);
     assert_int_equal(stats->duplicates, 1);
     assert_int_equal(stats->ahead, 1);
@@ -654,59 +299,60 @@ static void test_what_was_received_is_counted(void **state)
 static void test_deliveries_of_another_generation_are_dropped(void **state)
 {
     fixture_t *f = *state;
-    s_start_attached(f, (seqpush_receiver_options_t){0});
-    s_deliver(f, GENERATION - 1, "=a0 a1 a2");
-    s_deliver(f, GENERATION + 1, "=a0 a1 a2");
-    s_deliver_and_poll(f, "=a0");
-    poll_until(f, s_stats(f)->deliveries == 3);
-    assert_int_equal(s_stats(f)->foreign, 2);
-    s_assert_log(f, "");
+    fixture_start_attached(f, (seqpush_receiver_options_t){0});
+    fixture_deliver(f, GENERATION - 1, "=a0 a1 a2");
+    fixture_deliver(f, GENERATION + 1, "=a0 a1 a2");
+    fixture_deliver_and_poll(f, "=a0");
+    poll_until(f, fixture_stats(f)->deliveries == 3);
+    assert_int_equal(fixture_stats(f)->foreign, 2);
+    fixture_assert_log(f, "");
 }
 
 static void test_generation_0_is_taken_as_it_comes_without_acks(void **state)
 {
     fixture_t *f = *state;
-    s_start(f, (seqpush_receiver_options_t){.ack_interval = 1}); //  of a route: nothing is attached
-    s_deliver(f, 0, "a5 a5 a1/3 =a7 a2-4 a9 a0");
-    poll_until(f, s_stats(f)->deliveries == 1);
-    s_assert_log(f, "a5 a5 a1/3 gap:a2-4 a9 a0");
+    fixture_start(
+        f, (seqpush_receiver_options_t){.ack_interval = 1}); //  of a route: nothing is attached
+    fixture_deliver(f, 0, "a5 a5 a1/3 =a7 a2-4 a9 a0");
+    poll_until(f, fixture_stats(f)->deliveries == 1);
+    fixture_assert_log(f, "a5 a5 a1/3 gap:a2-4 a9 a0");
     seqpush_receiver_poll(f->receiver, 5);
-    assert_int_equal(s_stats(f)->acks, 0);
-    assert_false(s_has_request(f, 20));
+    assert_int_equal(fixture_stats(f)->acks, 0);
+    assert_false(front_has_request(&f->front, 20));
 }
 
 static void test_without_acks_what_lies_ahead_is_a_jump(void **state)
 {
     fixture_t *f = *state;
-    s_start_attached(f,
-                     (seqpush_receiver_options_t){.ack_mode = SEQPUSH_ACK_NONE, .ack_interval = 1});
-    s_deliver_and_poll(f, "=a0 a1 a3 a2 a4");
+    fixture_start_attached(
+        f, (seqpush_receiver_options_t){.ack_mode = SEQPUSH_ACK_NONE, .ack_interval = 1});
+    fixture_deliver_and_poll(f, "=a0 a1 a3 a2 a4");
     seqpush_receiver_poll(f->receiver, 5);
-    s_assert_log(f, "a1 jump:a2 a3 a4");
-    assert_false(s_has_request(f, 20));
+    fixture_assert_log(f, "a1 jump:a2 a3 a4");
+    assert_false(front_has_request(&f->front, 20));
 }
 
 static void test_what_nobody_asked_for_is_dropped(void **state)
 {
     fixture_t *f = *state;
-    s_start(f, (seqpush_receiver_options_t){0});
-    s_attach(f, "a", 0);
-    s_grant(f, "a0", GENERATION);
-    s_deliver_and_poll(f, "=b0 b1 =a0 a1");
-    s_assert_log(f, "a1");
+    fixture_start(f, (seqpush_receiver_options_t){0});
+    fixture_attach(f, "a", 0);
+    fixture_grant(f, "a0", GENERATION);
+    fixture_deliver_and_poll(f, "=b0 b1 =a0 a1");
+    fixture_assert_log(f, "a1");
 }
 
 static void test_what_follows_a_detach_in_a_callback_is_not_handed_out(void **state)
 {
     fixture_t *f = *state;
     f->stop_after = 2;
-    s_start_attached(f, (seqpush_receiver_options_t){.ack_interval = NEVER});
-    s_deliver_and_poll(f, "=a0 a1 a2 a3 =b0 b1");
-    s_assert_log(f, "a1 a2");
-    s_expect_ack(f, "a2", "");
-    request_t *request = s_take(f, SEQPUSH__V1__REQUEST__BODY_DETACH);
+    fixture_start_attached(f, (seqpush_receiver_options_t){.ack_interval = NEVER});
+    fixture_deliver_and_poll(f, "=a0 a1 a2 a3 =b0 b1");
+    fixture_assert_log(f, "a1 a2");
+    fixture_expect_ack(f, "a2", "");
+    request_t *request = fixture_take(f, SEQPUSH__V1__REQUEST__BODY_DETACH);
     assert_int_equal(request->detach->n_client_ids, 0);
-    s_free(request);
+    front_free(request);
 }
 
 //  ---- acks --------------------------------------------------------------------------------------
@@ -714,67 +360,68 @@ static void test_what_follows_a_detach_in_a_callback_is_not_handed_out(void **st
 static void test_acks_are_coalesced_and_cumulative(void **state)
 {
     fixture_t *f = *state;
-    s_start_attached(f, (seqpush_receiver_options_t){.ack_interval = 200});
-    s_deliver_and_poll(f, "=a0 =b0 a1");
-    s_expect_ack(f, "a1", ""); //  the first at once
-    s_deliver_and_poll(f, "a2 b1 a3");
-    s_deliver_and_poll(f, "a4 a5 b2");
-    assert_int_equal(s_stats(f)->acks, 1);
-    s_expect_ack(f, "a5 b2", "");
-    assert_int_equal(s_stats(f)->acks, 2);
+    fixture_start_attached(f, (seqpush_receiver_options_t){.ack_interval = 200});
+    fixture_deliver_and_poll(f, "=a0 =b0 a1");
+    fixture_expect_ack(f, "a1", ""); //  the first at once
+    fixture_deliver_and_poll(f, "a2 b1 a3");
+    fixture_deliver_and_poll(f, "a4 a5 b2");
+    assert_int_equal(fixture_stats(f)->acks, 1);
+    fixture_expect_ack(f, "a5 b2", "");
+    assert_int_equal(fixture_stats(f)->acks, 2);
 }
 
 static void test_an_ack_goes_out_after_so_many_pushes_of_a_client(void **state)
 {
     fixture_t *f = *state;
-    s_start_attached(f, (seqpush_receiver_options_t){.ack_interval = NEVER, .ack_every = 3});
-    s_deliver_and_poll(f, "=a0 =b0 a1");
-    s_expect_ack(f, "a1", "");
-    s_deliver_and_poll(f, "a2 a3 b1 b2 a4 a5 a6 a7");
-    s_expect_ack(f, "a4 b2", "");
-    s_expect_ack(f, "a7", "");
+    fixture_start_attached(f, (seqpush_receiver_options_t){.ack_interval = NEVER, .ack_every = 3});
+    fixture_deliver_and_poll(f, "=a0 =b0 a1");
+    fixture_expect_ack(f, "a1", "");
+    fixture_deliver_and_poll(f, "a2 a3 b1 b2 a4 a5 a6 a7");
+    fixture_expect_ack(f, "a4 b2", "");
+    fixture_expect_ack(f, "a7", "");
 }
 
 static void test_a_slow_application_acknowledges_within_a_delivery(void **state)
 {
     fixture_t *f = *state;
-    s_start_attached(f, (seqpush_receiver_options_t){.ack_interval = 5});
+    fixture_start_attached(f, (seqpush_receiver_options_t){.ack_interval = 5});
     f->delay = 10;
-    s_deliver_and_poll(f, "=a0 a1 a2 a3 a4 a5 a6");
-    assert_true(s_stats(f)->acks >= 4); //  one a push, but where the clock is not looked at yet
-    s_assert_log(f, "a1 a2 a3 a4 a5 a6");
+    fixture_deliver_and_poll(f, "=a0 a1 a2 a3 a4 a5 a6");
+    assert_true(fixture_stats(f)->acks >=
+                4); //  one a push, but where the clock is not looked at yet
+    fixture_assert_log(f, "a1 a2 a3 a4 a5 a6");
 }
 
 static void test_what_comes_again_is_acknowledged_again(void **state)
 {
     fixture_t *f = *state;
-    s_start_attached(f, (seqpush_receiver_options_t){.ack_interval = 100});
-    s_deliver_and_poll(f, "=a0 a1 a2");
-    s_expect_ack(f, "a2", "");
-    s_deliver_and_poll(f, "=a0 a1 a2"); //  the ack was lost
-    s_expect_ack(f, "a2", "");
+    fixture_start_attached(f, (seqpush_receiver_options_t){.ack_interval = 100});
+    fixture_deliver_and_poll(f, "=a0 a1 a2");
+    fixture_expect_ack(f, "a2", "");
+    fixture_deliver_and_poll(f, "=a0 a1 a2"); //  the ack was lost
+    fixture_expect_ack(f, "a2", "");
 }
 
 static void test_the_end_sends_the_last_acks_and_a_detach(void **state)
 {
     fixture_t *f = *state;
-    s_start_attached(f, (seqpush_receiver_options_t){.ack_interval = NEVER});
-    s_deliver_and_poll(f, "=a0 a1");
-    s_expect_ack(f, "a1", "");
-    s_deliver_and_poll(f, "a2");
+    fixture_start_attached(f, (seqpush_receiver_options_t){.ack_interval = NEVER});
+    fixture_deliver_and_poll(f, "=a0 a1");
+    fixture_expect_ack(f, "a1", "");
+    fixture_deliver_and_poll(f, "a2");
     seqpush_receiver_destroy(&f->receiver);
-    assert_true(s_has_request(f, PATIENCE));
+    assert_true(front_has_request(&f->front, PATIENCE));
     static const int bodies[] = {SEQPUSH__V1__REQUEST__BODY_ACK, SEQPUSH__V1__REQUEST__BODY_DETACH};
     for (int i = 0; i < 2; i++) {
         uint8_t bytes[256];
-        assert_true(s_has_request(f, PATIENCE));
-        zmq_recv(f->router, bytes, sizeof bytes, 0);
-        size_t size = (size_t)zmq_recv(f->router, bytes, sizeof bytes, 0);
+        assert_true(front_has_request(&f->front, PATIENCE));
+        zmq_recv(f->front.router, bytes, sizeof bytes, 0);
+        size_t size = (size_t)zmq_recv(f->front.router, bytes, sizeof bytes, 0);
         request_t *request = seqpush__v1__request__unpack(NULL, size, bytes);
         assert_int_equal(request->body_case, bodies[i]);
         if (i == 0)
-            s_assert_positions(request->ack->positions, request->ack->n_positions, "a2");
-        s_free(request);
+            fixture_assert_positions(request->ack->positions, request->ack->n_positions, "a2");
+        front_free(request);
     }
 }
 
@@ -782,10 +429,10 @@ static void test_the_end_sends_the_last_acks_and_a_detach(void **state)
 
 static void s_heartbeat_error(fixture_t *f, char *code)
 {
-    request_t *request = s_take(f, SEQPUSH__V1__REQUEST__BODY_HEARTBEAT);
+    request_t *request = fixture_take(f, SEQPUSH__V1__REQUEST__BODY_HEARTBEAT);
     assert_int_equal(request->heartbeat->generation, GENERATION);
-    s_reply_error(f, request->request_id, code);
-    s_free(request);
+    front_reply_error(&f->front, request->request_id, code);
+    front_free(request);
 }
 
 static void test_a_lost_session_is_attached_again_with_the_positions(void **state)
@@ -793,28 +440,28 @@ static void test_a_lost_session_is_attached_again_with_the_positions(void **stat
     static char *const codes[] = {"unknown_receiver", "stale_generation", NULL};
     fixture_t *f = *state;
     for (int i = 0; i < 3; i++) {
-        s_start(f, (seqpush_receiver_options_t){.ack_interval = 100, .heartbeat = 200});
-        s_attach(f, "a", 5);
-        s_attach(f, "b", 0);
-        s_grant(f, "a5 b0", GENERATION);
-        s_deliver_and_poll(f, "=a5 a6 =b2");
-        s_expect_ack(f, "a6", "");
+        fixture_start(f, (seqpush_receiver_options_t){.ack_interval = 100, .heartbeat = 200});
+        fixture_attach(f, "a", 5);
+        fixture_attach(f, "b", 0);
+        fixture_grant(f, "a5 b0", GENERATION);
+        fixture_deliver_and_poll(f, "=a5 a6 =b2");
+        fixture_expect_ack(f, "a6", "");
         if (codes[i])
             s_heartbeat_error(f, codes[i]);
         for (int beat = 0; !codes[i] && beat < 3; beat++) //  silence
-            s_free(s_take(f, SEQPUSH__V1__REQUEST__BODY_HEARTBEAT));
-        s_grant(f, "a6 b2", GENERATION + 1);
-        s_assert_log(f, "a6");
-        s_deliver(f, GENERATION, "a7 a8");
-        s_deliver(f, GENERATION + 1, "=a6 a7");
+            front_free(fixture_take(f, SEQPUSH__V1__REQUEST__BODY_HEARTBEAT));
+        fixture_grant(f, "a6 b2", GENERATION + 1);
+        fixture_assert_log(f, "a6");
+        fixture_deliver(f, GENERATION, "a7 a8");
+        fixture_deliver(f, GENERATION + 1, "=a6 a7");
         poll_until(f, *f->log);
-        s_assert_log(f, "a7");
-        assert_int_equal(s_stats(f)->foreign, 1);
+        fixture_assert_log(f, "a7");
+        assert_int_equal(fixture_stats(f)->foreign, 1);
         zmq_disconnect(f->push, seqpush_receiver_endpoint(f->receiver));
         seqpush_receiver_destroy(&f->receiver);
-        while (s_has_request(f, 20)) { //  the farewell
+        while (front_has_request(&f->front, 20)) { //  the farewell
             uint8_t bytes[256];
-            zmq_recv(f->router, bytes, sizeof bytes, 0);
+            zmq_recv(f->front.router, bytes, sizeof bytes, 0);
         }
     }
 }
@@ -822,126 +469,126 @@ static void test_a_lost_session_is_attached_again_with_the_positions(void **stat
 static void test_a_new_instance_is_attached_to_again(void **state)
 {
     fixture_t *f = *state;
-    s_start(f, (seqpush_receiver_options_t){.heartbeat = 200});
-    s_attach(f, "a", 5);
-    s_grant(f, "a5", GENERATION);
-    request_t *request = s_take(f, SEQPUSH__V1__REQUEST__BODY_HEARTBEAT);
+    fixture_start(f, (seqpush_receiver_options_t){.heartbeat = 200});
+    fixture_attach(f, "a", 5);
+    fixture_grant(f, "a5", GENERATION);
+    request_t *request = fixture_take(f, SEQPUSH__V1__REQUEST__BODY_HEARTBEAT);
     Seqpush__V1__Heartbeat heartbeat = SEQPUSH__V1__HEARTBEAT__INIT;
     reply_t reply = SEQPUSH__V1__REPLY__INIT;
     reply.body_case = SEQPUSH__V1__REPLY__BODY_HEARTBEAT;
     reply.heartbeat = &heartbeat;
     reply.request_id = request->request_id;
-    f->instance = 8;
-    s_reply(f, &reply);
-    s_free(request);
-    s_grant(f, "a5", GENERATION + 1);
+    f->front.instance = 8;
+    front_reply(&f->front, &reply);
+    front_free(request);
+    fixture_grant(f, "a5", GENERATION + 1);
 }
 
 static void test_heartbeats_that_are_answered_change_nothing(void **state)
 {
     fixture_t *f = *state;
-    s_start(f, (seqpush_receiver_options_t){.heartbeat = 10});
-    s_attach(f, "a", 5);
-    s_grant(f, "a5", GENERATION);
+    fixture_start(f, (seqpush_receiver_options_t){.heartbeat = 10});
+    fixture_attach(f, "a", 5);
+    fixture_grant(f, "a5", GENERATION);
     for (int i = 0; i < 10; i++) {
-        request_t *request = s_take(f, SEQPUSH__V1__REQUEST__BODY_HEARTBEAT);
+        request_t *request = fixture_take(f, SEQPUSH__V1__REQUEST__BODY_HEARTBEAT);
         assert_memory_equal(request->heartbeat->receiver_id.data, "r1", 2);
         reply_t reply = SEQPUSH__V1__REPLY__INIT;
         reply.body_case = SEQPUSH__V1__REPLY__BODY_HEARTBEAT;
         reply.heartbeat = request->heartbeat;
         reply.request_id = request->request_id;
-        s_reply(f, &reply);
-        s_free(request);
+        front_reply(&f->front, &reply);
+        front_free(request);
     }
     assert_true(seqpush_receiver_attached(f->receiver));
-    assert_int_equal(s_stats(f)->attaches, 1);
+    assert_int_equal(fixture_stats(f)->attaches, 1);
 }
 
 static void test_an_error_of_an_older_session_is_of_no_effect(void **state)
 {
     fixture_t *f = *state;
-    s_start(f, (seqpush_receiver_options_t){.ack_interval = 100, .heartbeat = 100});
-    s_attach(f, "a", 5);
-    s_grant(f, "a5", GENERATION);
-    s_deliver_and_poll(f, "=a5 a6");
-    request_t *ack = s_take(f, SEQPUSH__V1__REQUEST__BODY_ACK);
+    fixture_start(f, (seqpush_receiver_options_t){.ack_interval = 100, .heartbeat = 100});
+    fixture_attach(f, "a", 5);
+    fixture_grant(f, "a5", GENERATION);
+    fixture_deliver_and_poll(f, "=a5 a6");
+    request_t *ack = fixture_take(f, SEQPUSH__V1__REQUEST__BODY_ACK);
     s_heartbeat_error(f, "unknown_receiver");
-    s_grant(f, "a6", GENERATION);
-    s_reply_error(f, ack->request_id, "stale_generation");
-    s_free(ack);
-    poll_until(f, s_stats(f)->errors == 2);
+    fixture_grant(f, "a6", GENERATION);
+    front_reply_error(&f->front, ack->request_id, "stale_generation");
+    front_free(ack);
+    poll_until(f, fixture_stats(f)->errors == 2);
     assert_true(seqpush_receiver_attached(f->receiver));
 }
 
 static void test_a_client_that_was_taken_over_is_told_and_left_alone(void **state)
 {
     fixture_t *f = *state;
-    s_start(f, (seqpush_receiver_options_t){.ack_interval = 100, .heartbeat = 200});
-    s_attach(f, "a", 5);
-    s_attach(f, "b", 5);
-    s_grant(f, "a5 b5", GENERATION);
-    s_reply_detached(f, "a", "taken_over");
+    fixture_start(f, (seqpush_receiver_options_t){.ack_interval = 100, .heartbeat = 200});
+    fixture_attach(f, "a", 5);
+    fixture_attach(f, "b", 5);
+    fixture_grant(f, "a5 b5", GENERATION);
+    fixture_reply_detached(f, "a", "taken_over");
     poll_until(f, *f->log);
-    s_assert_log(f, "taken_over:a");
-    s_deliver_and_poll(f, "=a5 a6 =b5 b6");
-    s_assert_log(f, "b6");
-    s_expect_ack(f, "b6", "");
+    fixture_assert_log(f, "taken_over:a");
+    fixture_deliver_and_poll(f, "=a5 a6 =b5 b6");
+    fixture_assert_log(f, "b6");
+    fixture_expect_ack(f, "b6", "");
     s_heartbeat_error(f, "unknown_receiver");
-    s_grant(f, "b6", GENERATION);
-    s_reply_detached(f, NULL, "taken_over");
+    fixture_grant(f, "b6", GENERATION);
+    fixture_reply_detached(f, NULL, "taken_over");
     poll_until(f, *f->log);
-    s_assert_log(f, "taken_over:all");
+    fixture_assert_log(f, "taken_over:all");
     assert_false(seqpush_receiver_attached(f->receiver));
     seqpush_receiver_poll(f->receiver, 60);
-    assert_false(s_has_request(f, 0));
+    assert_false(front_has_request(&f->front, 0));
 }
 
 static void test_after_a_timeout_the_receiver_comes_back_by_itself(void **state)
 {
     fixture_t *f = *state;
-    s_start(f, (seqpush_receiver_options_t){0});
-    s_attach(f, "a", 5);
-    s_grant(f, "a5", GENERATION);
-    s_reply_detached(f, NULL, "timeout");
-    s_grant(f, "a5", GENERATION + 1);
-    s_assert_log(f, "");
+    fixture_start(f, (seqpush_receiver_options_t){0});
+    fixture_attach(f, "a", 5);
+    fixture_grant(f, "a5", GENERATION);
+    fixture_reply_detached(f, NULL, "timeout");
+    fixture_grant(f, "a5", GENERATION + 1);
+    fixture_assert_log(f, "");
 }
 
 static void test_what_is_given_back_is_detached(void **state)
 {
     fixture_t *f = *state;
-    s_start(f, (seqpush_receiver_options_t){.ack_interval = NEVER});
-    s_attach(f, "a", 5);
-    s_attach(f, "b", 5);
-    s_grant(f, "a5 b5", GENERATION);
-    s_deliver_and_poll(f, "=a5 a6");
-    s_expect_ack(f, "a6", "");
-    s_deliver_and_poll(f, "a7");
+    fixture_start(f, (seqpush_receiver_options_t){.ack_interval = NEVER});
+    fixture_attach(f, "a", 5);
+    fixture_attach(f, "b", 5);
+    fixture_grant(f, "a5 b5", GENERATION);
+    fixture_deliver_and_poll(f, "=a5 a6");
+    fixture_expect_ack(f, "a6", "");
+    fixture_deliver_and_poll(f, "a7");
     seqpush_receiver_detach(f->receiver, "a", 1);
-    s_expect_ack(f, "a7", ""); //  first what was received
-    request_t *request = s_take(f, SEQPUSH__V1__REQUEST__BODY_DETACH);
+    fixture_expect_ack(f, "a7", ""); //  first what was received
+    request_t *request = fixture_take(f, SEQPUSH__V1__REQUEST__BODY_DETACH);
     assert_int_equal(request->detach->n_client_ids, 1);
     assert_memory_equal(request->detach->client_ids[0].data, "a", 1);
     assert_int_equal(request->detach->generation, GENERATION);
-    s_free(request);
-    s_deliver_and_poll(f, "a8 =b5 b6");
-    s_assert_log(f, "a6 a7 b6");
-    s_attach(f, "a", 7);
-    s_grant(f, "a7", GENERATION);
-    s_deliver_and_poll(f, "=a7 a8");
-    s_assert_log(f, "a8");
+    front_free(request);
+    fixture_deliver_and_poll(f, "a8 =b5 b6");
+    fixture_assert_log(f, "a6 a7 b6");
+    fixture_attach(f, "a", 7);
+    fixture_grant(f, "a7", GENERATION);
+    fixture_deliver_and_poll(f, "=a7 a8");
+    fixture_assert_log(f, "a8");
 }
 
 static void test_a_prefix_brings_clients_by_their_markers(void **state)
 {
     fixture_t *f = *state;
-    s_start_attached(f, (seqpush_receiver_options_t){0});
-    s_deliver_and_poll(f, "=a3 a4");
-    s_reply_detached(f, "a", "taken_over");
+    fixture_start_attached(f, (seqpush_receiver_options_t){0});
+    fixture_deliver_and_poll(f, "=a3 a4");
+    fixture_reply_detached(f, "a", "taken_over");
     poll_until(f, strstr(f->log, "taken"));
-    s_deliver_and_poll(f, "a5"); //  was on its way still
-    s_deliver_and_poll(f, "=a9 a10"); //  and back
-    s_assert_log(f, "a4 taken_over:a jump:a9 a10");
+    fixture_deliver_and_poll(f, "a5"); //  was on its way still
+    fixture_deliver_and_poll(f, "=a9 a10"); //  and back
+    fixture_assert_log(f, "a4 taken_over:a jump:a9 a10");
 }
 
 //  ---- signals -----------------------------------------------------------------------------------
@@ -956,7 +603,7 @@ static void test_a_signal_ends_the_wait(void **state)
     fixture_t *f = *state;
     struct sigaction action = {.sa_handler = s_on_alarm};
     struct itimerval timer = {{0, 20000}, {0, 20000}}, off = {{0, 0}, {0, 0}};
-    s_start(f, (seqpush_receiver_options_t){0});
+    fixture_start(f, (seqpush_receiver_options_t){0});
     sigaction(SIGALRM, &action, NULL);
     setitimer(ITIMER_REAL, &timer, NULL);
     assert_int_equal(seqpush_receiver_poll(f->receiver, -1), -EINTR);
@@ -965,29 +612,23 @@ static void test_a_signal_ends_the_wait(void **state)
 
 //  ---- bytes that are no Delivery ----------------------------------------------------------------
 
-static uint64_t s_random(uint64_t *seed)
-{
-    *seed = *seed * 6364136223846793005u + 1442695040888963407u;
-    return *seed >> 33;
-}
-
 static size_t s_pack_random(uint64_t *seed, uint8_t *bytes)
 {
     static uint8_t payload[20] = "payload";
     Seqpush__V1__Push pushes[4], *pointers[4];
     Seqpush__V1__Delivery delivery = SEQPUSH__V1__DELIVERY__INIT;
     delivery.pushes = pointers;
-    delivery.n_pushes = s_random(seed) % 4;
-    delivery.generation = s_random(seed) % 3 ? GENERATION : s_random(seed);
+    delivery.n_pushes = front_random(seed) % 4;
+    delivery.generation = front_random(seed) % 3 ? GENERATION : front_random(seed);
     for (size_t i = 0; i < delivery.n_pushes; i++) {
         pointers[i] = &pushes[i];
         seqpush__v1__push__init(&pushes[i]);
-        pushes[i].client_id = (ProtobufCBinaryData){1 + s_random(seed) % 3, (uint8_t *)"aaaa"};
-        pushes[i].epoch = s_random(seed) % 4 ? 0 : s_random(seed) % 3;
-        pushes[i].seq = s_random(seed) % 6;
-        pushes[i].payload = (ProtobufCBinaryData){s_random(seed) % 20, payload};
-        pushes[i].marker = s_random(seed) % 4 == 0;
-        pushes[i].skipped_to = s_random(seed) % 4 ? 0 : s_random(seed) % 8;
+        pushes[i].client_id = (ProtobufCBinaryData){1 + front_random(seed) % 3, (uint8_t *)"aaaa"};
+        pushes[i].epoch = front_random(seed) % 4 ? 0 : front_random(seed) % 3;
+        pushes[i].seq = front_random(seed) % 6;
+        pushes[i].payload = (ProtobufCBinaryData){front_random(seed) % 20, payload};
+        pushes[i].marker = front_random(seed) % 4 == 0;
+        pushes[i].skipped_to = front_random(seed) % 4 ? 0 : front_random(seed) % 8;
     }
     return seqpush__v1__delivery__pack(&delivery, bytes);
 }
@@ -995,21 +636,21 @@ static size_t s_pack_random(uint64_t *seed, uint8_t *bytes)
 //  Changes, cuts, repeats and inserts bytes.
 static size_t s_mutate(uint64_t *seed, uint8_t *bytes, size_t size)
 {
-    for (uint64_t i = s_random(seed) % 4; i && size; i--) {
-        size_t at = s_random(seed) % size;
-        switch (s_random(seed) % 4) {
+    for (uint64_t i = front_random(seed) % 4; i && size; i--) {
+        size_t at = front_random(seed) % size;
+        switch (front_random(seed) % 4) {
         case 0:
-            bytes[at] = (uint8_t)s_random(seed);
+            bytes[at] = (uint8_t)front_random(seed);
             break;
         case 1:
-            bytes[at] ^= (uint8_t)(1u << s_random(seed) % 8);
+            bytes[at] ^= (uint8_t)(1u << front_random(seed) % 8);
             break;
         case 2:
             size = at;
             break;
         default:
             memmove(bytes + at + 1, bytes + at, size - at);
-            bytes[at] = (uint8_t)s_random(seed);
+            bytes[at] = (uint8_t)front_random(seed);
             size++;
         }
     }
@@ -1125,7 +766,7 @@ static void test_random_deliveries_never_come_out_of_order(void **state)
     delivery_t read = {0};
     uint64_t seed = (uint64_t)time(NULL);
     print_message("seed %llu\n", (unsigned long long)seed);
-    seqpush_receiver_options_t options = {.broker = f->endpoint,
+    seqpush_receiver_options_t options = {.broker = f->front.endpoint,
                                           .id = "r1",
                                           .id_size = 2,
                                           .on_push = s_check_push,
@@ -1135,27 +776,25 @@ static void test_random_deliveries_never_come_out_of_order(void **state)
     f->receiver = seqpush_receiver_new(&options);
     zmq_connect(f->push, seqpush_receiver_endpoint(f->receiver));
     seqpush_receiver_attach_prefix(f->receiver, "", 0);
-    s_grant(f, "", GENERATION);
+    fixture_grant(f, "", GENERATION);
     for (uint64_t i = 0; i < 20000; i++) {
         uint8_t bytes[256];
         size_t size = s_pack_random(&seed, bytes);
-        if (s_random(&seed) % 2)
+        if (front_random(&seed) % 2)
             size = s_mutate(&seed, bytes, size);
         if (delivery_read(&read, bytes, size) && read.generation == 0)
             size = 0; //  generation 0 has no order
         zmq_send(f->push, bytes, size, 0);
         if (i % 100 == 99)
-            poll_until(f, s_stats(f)->deliveries == i + 1);
+            poll_until(f, fixture_stats(f)->deliveries == i + 1);
         if (i % 100 == 99)
-            while (s_has_request(f, 0))
-                s_free(s_take(f, SEQPUSH__V1__REQUEST__BODY_ACK));
+            while (front_has_request(&f->front, 0))
+                front_free(fixture_take(f, SEQPUSH__V1__REQUEST__BODY_ACK));
     }
-    assert_true(s_stats(f)->malformed > 100);
+    assert_true(fixture_stats(f)->malformed > 100);
     assert_true(order.count > 100);
     delivery_fini(&read);
 }
-
-#define with_broker(test) cmocka_unit_test_setup_teardown(test, s_setup, s_teardown)
 
 int main(void)
 {
@@ -1170,7 +809,7 @@ int main(void)
         with_broker(test_a_refused_position_is_given_up_for_the_brokers),
         with_broker(test_the_application_may_stay_away_after_a_refusal),
         with_broker(test_a_refused_attach_is_told),
-        cmocka_unit_test_teardown(test_the_receivers_rule, s_teardown),
+        cmocka_unit_test_teardown(test_the_receivers_rule, fixture_teardown),
         with_broker(test_what_was_received_is_counted),
         with_broker(test_deliveries_of_another_generation_are_dropped),
         with_broker(test_generation_0_is_taken_as_it_comes_without_acks),

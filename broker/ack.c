@@ -1,0 +1,78 @@
+//  ack.c - what receivers say that they have, or lack
+
+#include "core_state.h"
+
+//  The client with this id if it is the receiver's; counts if it is not.
+static client_t *s_own_client(core_t *self, receiver_t *receiver, const void *id, size_t id_size,
+                              int64_t now)
+{
+    uint64_t hash = request_hash(self->settings.key, id, id_size);
+    client_t *client = client_list_get(self, id, id_size, hash, false, 0);
+    if (client && client->receiver == receiver) {
+        client->active = client_ms(now);
+        return client;
+    }
+    stats_add(&self->stats->acks_unknown, 1);
+    return NULL;
+}
+
+//  Returns how long ago, in ns and at most, the acknowledged entry was first handed over.
+static int64_t s_count_acked(core_t *self, retained_entry_t entry, int64_t now)
+{
+    uint32_t ticks = (tick_of(now) | 1) - entry.sent_at; //  `sent_at` is odd
+    if (entry.kind == RETAINED_PUSH) {
+        histogram_add(&self->stats->delivery, (uint64_t)ticks << TICK_SHIFT, 1);
+        stats_add(&self->stats->acked, 1);
+    }
+    return ((int64_t)ticks + 2) << TICK_SHIFT; //  both ends are rounded
+}
+
+static bool s_ack(core_t *self, client_t *client, position_t position, int64_t now)
+{
+    if (position_compare(position, client->acked) <= 0)
+        return true;
+    position_t reached;
+    uint32_t handed = client->retained.handed;
+    uint32_t covered = retention_covered(client, position, handed, &reached);
+    if (covered == handed && position_compare(position, reached) > 0)
+        return false;
+    int64_t took = now;
+    while (covered--)
+        took = s_count_acked(self, retention_pop(self, client), now);
+    retention_shorten_gap(self, client, position);
+    client->was_acked = true;
+    redelivery_acked(client, now - took, now);
+    return true;
+}
+
+void core_ack(core_t *self, receiver_t *receiver, const void *id, size_t id_size,
+              position_t position, int64_t now)
+{
+    client_t *client = s_own_client(self, receiver, id, id_size, now);
+    if (!client || receiver->ack_none)
+        return;
+    if (!s_ack(self, client, position, now))
+        stats_add(&self->stats->acks_beyond, 1);
+    delivery_offer(self, client);
+    delivery_wake(self, receiver);
+}
+
+void core_missing(core_t *self, receiver_t *receiver, const void *id, size_t id_size,
+                  position_t position, int64_t now)
+{
+    client_t *client = s_own_client(self, receiver, id, id_size, now);
+    if (!client || receiver->ack_none)
+        return;
+    if (!s_ack(self, client, position, now)) {
+        stats_add(&self->stats->acks_beyond, 1);
+        return;
+    }
+    //  Until what was sent before the return is used up, the receiver lacks the same again and again.
+    if (client->retained.sent && !client->missed) {
+        redelivery_go_back(self, client);
+        client->missed = true;
+        stats_add(&self->stats->go_backs[GO_BACK_MISSING], 1);
+    }
+    delivery_offer(self, client);
+    delivery_wake(self, receiver);
+}

@@ -1,0 +1,128 @@
+//  retention.c - what was released and is kept until it is acknowledged, and the figures of it
+
+#include "core_state.h"
+
+static uint32_t s_size(const retained_entry_t *entry)
+{
+    return entry->kind == RETAINED_PUSH ? entry->size : (uint32_t)frame_size(entry->frame);
+}
+
+static int64_t s_cost(const retained_entry_t *entry)
+{
+    return (entry->kind == RETAINED_PUSH ? entry->size : 0) + CLIENT_PUSH_COST;
+}
+
+//  Counts an entry as retained, or (-1) not any more.
+static void s_count(core_t *self, client_t *client, const retained_entry_t *entry, int by)
+{
+    client->receiver->retained += (uint64_t)by;
+    stats_add(&self->stats->retained_messages, (uint64_t)by);
+    stats_add(&self->stats->retained_bytes, (uint64_t)(by * (int64_t)s_size(entry)));
+}
+
+static void s_drop(core_t *self, client_t *client, const retained_entry_t *entry)
+{
+    s_count(self, client, entry, -1);
+    core_charge(self, client, -s_cost(entry));
+    frame_unref(entry->frame);
+}
+
+void retention_put(core_t *self, client_t *client, retained_entry_t entry, int64_t now)
+{
+    entry.released_at = client_ms(now);
+    retained_put(&client->retained, entry);
+    s_count(self, client, &entry, 1);
+    expiry_watch(self, client, now);
+}
+
+void retention_count_sent(core_t *self, client_t *client, const retained_entry_t *entry, int by)
+{
+    receiver_t *receiver = client->receiver;
+    receiver->unacked += (uint64_t)by;
+    receiver->unacked_bytes += (uint64_t)(by * (int64_t)s_size(entry));
+    stats_add(&self->stats->unacked_messages, (uint64_t)by);
+    if (receiver->inflight)
+        stats_add(receiver->inflight, (uint64_t)by);
+}
+
+retained_entry_t retention_pop(core_t *self, client_t *client)
+{
+    if (client->retained.sent)
+        retention_count_sent(self, client, retained_at(&client->retained, 0), -1);
+    retained_entry_t entry = retained_pop(&client->retained);
+    client->acked = retained_after(&entry, client->acked);
+    if (entry.kind == RETAINED_PUSH)
+        confirmation_add(self, client, entry.frame, client->acked, false);
+    s_drop(self, client, &entry);
+    return entry;
+}
+
+void retention_merge(core_t *self, client_t *client, uint32_t first, uint32_t end, frame_t *notice)
+{
+    retained_t *retained = &client->retained;
+    bool on_its_way = retained->sent >= end;
+    retained_entry_t merged = *retained_at(retained, first);
+    merged.frame = notice;
+    merged.kind = RETAINED_GAP;
+    merged.seq = retained_at(retained, end - 1)->seq;
+    for (uint32_t i = first; i < end; i++) {
+        if (on_its_way)
+            retention_count_sent(self, client, retained_at(retained, i), -1);
+        s_drop(self, client, retained_at(retained, i));
+    }
+    retained_merge(retained, first, end, merged);
+    core_charge(self, client, s_cost(&merged));
+    s_count(self, client, &merged, 1);
+    if (on_its_way)
+        retention_count_sent(self, client, &merged, 1);
+}
+
+uint32_t retention_covered(const client_t *client, position_t position, uint32_t limit,
+                           position_t *reached)
+{
+    *reached = client->acked;
+    if (client->retained.notices == 0 && position.epoch == client->acked.epoch) {
+        uint64_t ahead = position.seq - client->acked.seq;
+        uint32_t covered = ahead < limit ? (uint32_t)ahead : limit;
+        reached->seq += covered;
+        return covered;
+    }
+    for (uint32_t i = 0; i < limit; i++) {
+        position_t after = retained_after(retained_at(&client->retained, i), *reached);
+        if (position_compare(after, position) > 0)
+            return i;
+        *reached = after;
+    }
+    return limit;
+}
+
+void retention_shorten_gap(core_t *self, client_t *client, position_t position)
+{
+    if (!client->retained.count || position.epoch != client->acked.epoch ||
+        position.seq <= client->acked.seq)
+        return;
+    retained_entry_t *first = retained_at(&client->retained, 0);
+    if (first->kind != RETAINED_GAP)
+        return;
+    frame_t *shorter = notice_gap(client, position.epoch, position.seq + 1, first->seq);
+    if (!shorter)
+        return;
+    bool sent = client->retained.sent > 0;
+    if (sent)
+        retention_count_sent(self, client, first, -1);
+    stats_add(&self->stats->retained_bytes, frame_size(shorter) - frame_size(first->frame));
+    frame_unref(first->frame);
+    first->frame = shorter;
+    if (sent)
+        retention_count_sent(self, client, first, 1);
+    client->acked = position;
+}
+
+void retention_cover(core_t *self, client_t *client, position_t position)
+{
+    position_t reached;
+    uint32_t covered = retention_covered(client, position, client->retained.count, &reached);
+    while (covered--)
+        retention_pop(self, client);
+    retention_shorten_gap(self, client, position);
+}
