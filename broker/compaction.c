@@ -23,10 +23,8 @@ bool compaction_is_due(const core_t *self)
            2 * self->kept_bytes + self->settings.memory_max / 8;
 }
 
-void compaction_count(core_t *self, frame_t *frame, int64_t now)
+void compaction_add(core_t *self, frame_t *frame, int64_t now)
 {
-    if (frame->gauge)
-        return;
     frame_count(frame, &self->stats->frame_bytes);
     timer_arm(&self->timers, &self->compaction_timer, now + EVERY);
 }

@@ -45,22 +45,15 @@ static bool s_grow(core_t *self)
     return true;
 }
 
-static void s_add(core_t *self, client_t *client, core_confirmation_t added)
+void confirmation_append(core_t *self, core_confirmation_t added)
 {
     if (s_join(self, &added))
         return;
-    //  Without memory it is lost, as a reply may be: the publisher sends again what it waits for.
+    //  The publisher sends again what it has not heard of.
     if (self->confirmation_count == self->confirmation_capacity && !s_grow(self))
         return;
     self->confirmations[self->confirmation_count++] = added;
-    client->in_confirmation = true;
-}
-
-void confirmation_add(core_t *self, client_t *client, const frame_t *frame, position_t position,
-                      bool given_up)
-{
-    if (frame->publisher)
-        s_add(self, client, (core_confirmation_t){frame->publisher, client, position, given_up});
+    added.client->in_confirmation = true;
 }
 
 //  Registers the publisher of the batch for a push that is kept.
@@ -84,10 +77,9 @@ bool confirmation_renew(core_t *self, client_t *client, uint64_t seq)
     retained_entry_t *entry = retained_find(&client->retained, seq);
     if (entry)
         return s_register(self, &entry->frame, &entry->bytes, entry->size);
-    s_add(
-        self, client,
-        (core_confirmation_t){
-            self->publisher, client, {client->epoch, seq}, client_may_have_given_up(client, seq)});
+    position_t position = {client->epoch, seq};
+    bool given_up = client_may_have_given_up(client, seq);
+    confirmation_append(self, (core_confirmation_t){self->publisher, client, position, given_up});
     return true;
 }
 

@@ -253,10 +253,18 @@ void redelivery_look_at_oldest(core_t *self, int64_t now);
 
 //  ---- confirmation.c ----------------------------------------------------------------------------
 
+//  Adds what will be told; without memory it is lost, as any reply may be.
+void confirmation_append(core_t *self, core_confirmation_t added);
+
 //  A push of the client in this frame, at this position, is delivered or given up: its publisher, if
 //  it wants to, will be told.
-void confirmation_add(core_t *self, client_t *client, const frame_t *frame, position_t position,
-                      bool given_up);
+static inline void confirmation_add(core_t *self, client_t *client, const frame_t *frame,
+                                    position_t position, bool given_up)
+{
+    if (frame->publisher)
+        confirmation_append(self,
+                            (core_confirmation_t){frame->publisher, client, position, given_up});
+}
 
 //  The publisher of the present batch has sent a push again: it will be told of it in the place of
 //  whoever was to be told, or at once if nothing of it is kept. Returns false if there is no memory.
@@ -264,8 +272,15 @@ bool confirmation_renew(core_t *self, client_t *client, uint64_t seq);
 
 //  ---- compaction.c ------------------------------------------------------------------------------
 
+//  Counts a frame, which was not counted before.
+void compaction_add(core_t *self, frame_t *frame, int64_t now);
+
 //  Counts the frame of a push that is kept from now on.
-void compaction_count(core_t *self, frame_t *frame, int64_t now);
+static inline void compaction_count(core_t *self, frame_t *frame, int64_t now)
+{
+    if (!frame->gauge)
+        compaction_add(self, frame, now);
+}
 
 //  True if the frames have outgrown what is kept in them.
 bool compaction_is_due(const core_t *self);
@@ -279,8 +294,14 @@ void compaction_due(core_t *self, int64_t now);
 //  ---- expiry.c ----------------------------------------------------------------------------------
 
 //  Sees to it that the client is looked at when an entry that is released now expires; soon.
-void expiry_watch(core_t *self, client_t *client, int64_t now);
+void expiry_arm(core_t *self, client_t *client, int64_t now);
 void expiry_look_soon(core_t *self, client_t *client);
+
+static inline void expiry_watch(core_t *self, client_t *client, int64_t now)
+{
+    if (self->settings.retain_max)
+        expiry_arm(self, client, now);
+}
 
 //  The client's timer fired: gives up what has expired.
 void expiry_due(core_t *self, client_t *client, int64_t now);

@@ -32,10 +32,9 @@ static int64_t s_expires_at(const core_t *self, uint32_t released_at, int64_t no
     return ((now >> 20) + s_limit(self) - (client_ms(now) - released_at)) << 20;
 }
 
-void expiry_watch(core_t *self, client_t *client, int64_t now)
+void expiry_arm(core_t *self, client_t *client, int64_t now)
 {
-    if (self->settings.retain_max)
-        timer_arm(&self->timers, &client->timer, s_expires_at(self, client_ms(now), now));
+    timer_arm(&self->timers, &client->timer, s_expires_at(self, client_ms(now), now));
 }
 
 void expiry_look_soon(core_t *self, client_t *client)

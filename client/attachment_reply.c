@@ -151,12 +151,25 @@ static void s_on_error(attachment_t *self, const Seqpush__V1__Reply *reply)
         attachment_lose_generation(self);
 }
 
+//  Another run of the broker may know nothing of the clients that a prefix brought, so they are named
+//  once, with their positions, before the prefix takes them in again.
+static void s_note_instance(attachment_t *self, uint64_t instance)
+{
+    position_t *position, *next;
+    bool changed = self->instance && instance != self->instance;
+    self->instance = instance;
+    if (!changed)
+        return;
+    attachment_lose_generation(self);
+    HASH_ITER (hh, self->positions->table, position, next)
+        if (position->state == CLIENT_PREFIXED && position->known)
+            position_enlist(position, &self->to_attach);
+}
+
 void attachment_reply(attachment_t *self, const Seqpush__V1__Reply *reply)
 {
     self->unanswered = 0;
-    if (self->instance && reply->instance != self->instance)
-        attachment_lose_generation(self);
-    self->instance = reply->instance;
+    s_note_instance(self, reply->instance);
     switch (reply->body_case) {
     case SEQPUSH__V1__REPLY__BODY_ATTACHED:
         s_on_attached(self, reply);

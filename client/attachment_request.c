@@ -122,7 +122,7 @@ static void s_abandon_attach(attachment_t *self)
 {
     attachment_ask_t *ask = self->ask;
     for (size_t i = 0; i < ask->count; i++)
-        if (ask->clients[i]->asked == ask->request_id && ask->clients[i]->state == CLIENT_ATTACHED)
+        if (ask->clients[i]->asked == ask->request_id && ask->clients[i]->state != CLIENT_OUT)
             position_enlist(ask->clients[i], &self->to_attach);
     ask->request_id = 0;
 }

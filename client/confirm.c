@@ -7,8 +7,10 @@
 #include "publisher_state.h"
 #include <assert.h>
 
-//  A push of which nothing is heard is offered again after this many times reply_timeout.
-#define PATIENCE 15
+//  A push of which nothing is heard is offered again after this many times reply_timeout, and after
+//  a minute at most: the broker forgets a peer that says nothing for two.
+#define PATIENCE 30
+#define PATIENCE_MAX 60000 //  ms
 
 //  Notes when, and over which connection, the broker was asked last.
 static void s_note_asked(const seqpush_publisher_t *self, unconfirmed_push_t *at)
@@ -182,7 +184,8 @@ static int64_t s_due_at(const seqpush_publisher_t *self, const unconfirmed_push_
 {
     if (at->connection != self->connection)
         return 0;
-    return at->asked_at + (int64_t)PATIENCE * self->options.reply_timeout;
+    int64_t patience = (int64_t)PATIENCE * self->options.reply_timeout;
+    return at->asked_at + (patience < PATIENCE_MAX ? patience : PATIENCE_MAX);
 }
 
 //  Hands a push in once more. Without memory for that it waits its time again.

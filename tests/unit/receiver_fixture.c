@@ -66,13 +66,18 @@ static void s_on_detached(void *arg, const void *id, size_t size, const char *re
 
 //  ---- the fixture -------------------------------------------------------------------------------
 
+static void s_open_push(fixture_t *f)
+{
+    int linger = 0;
+    f->push = zmq_socket(f->front.context, ZMQ_PUSH);
+    zmq_setsockopt(f->push, ZMQ_LINGER, &linger, sizeof linger);
+}
+
 int fixture_setup(void **state)
 {
     fixture_t *f = calloc(1, sizeof *f);
-    int linger = 0;
     front_init(&f->front);
-    f->push = zmq_socket(f->front.context, ZMQ_PUSH);
-    zmq_setsockopt(f->push, ZMQ_LINGER, &linger, sizeof linger);
+    s_open_push(f);
     *state = f;
     return 0;
 }
@@ -106,6 +111,14 @@ void fixture_start(fixture_t *f, seqpush_receiver_options_t options)
         options.heartbeat = NEVER;
     f->receiver = seqpush_receiver_new(&options);
     assert_non_null(f->receiver);
+    assert_int_equal(zmq_connect(f->push, seqpush_receiver_endpoint(f->receiver)), 0);
+}
+
+void fixture_restart(fixture_t *f)
+{
+    zmq_close(f->push);
+    front_restart(&f->front);
+    s_open_push(f);
     assert_int_equal(zmq_connect(f->push, seqpush_receiver_endpoint(f->receiver)), 0);
 }
 

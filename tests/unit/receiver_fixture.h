@@ -36,6 +36,9 @@ int fixture_teardown(void **state);
 void fixture_set_callbacks(fixture_t *f, seqpush_receiver_options_t *options);
 
 void fixture_start(fixture_t *f, seqpush_receiver_options_t options);
+//  Ends this run of the broker and begins another one at the same endpoint.
+void fixture_restart(fixture_t *f);
+
 const seqpush_receiver_stats_t *fixture_stats(const fixture_t *f);
 
 //  Lets the receiver work until a request is there, and reads it. Heartbeats are passed over where

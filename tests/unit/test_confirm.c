@@ -336,7 +336,7 @@ static void test_a_broker_that_shuts_down_is_asked_again_when_it_is_back(void **
 static void test_a_confirmation_that_was_lost_is_asked_for(void **state)
 {
     fixture_t *f = *state;
-    s_start(f, (seqpush_publisher_options_t){.reply_timeout = 20}); //  15 times that
+    s_start(f, (seqpush_publisher_options_t){.reply_timeout = 10}); //  30 times that
     int64_t began = front_now();
     s_push_and_accept(f, "a", 1, 2);
     fixture_refuse(f, fixture_expect(f, "a1 a2"), 0, 1, SEQPUSH_DUPLICATE, 0);

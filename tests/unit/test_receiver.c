@@ -466,22 +466,82 @@ static void test_a_lost_session_is_attached_again_with_the_positions(void **stat
     }
 }
 
+//  Answers a heartbeat, from the run of the broker that the front now is.
+static void s_answer_heartbeat(fixture_t *f)
+{
+    request_t *request = fixture_take(f, SEQPUSH__V1__REQUEST__BODY_HEARTBEAT);
+    reply_t reply = SEQPUSH__V1__REPLY__INIT;
+    reply.body_case = SEQPUSH__V1__REPLY__BODY_HEARTBEAT;
+    reply.heartbeat = request->heartbeat;
+    reply.request_id = request->request_id;
+    front_reply(&f->front, &reply);
+    front_free(request);
+}
+
 static void test_a_new_instance_is_attached_to_again(void **state)
 {
     fixture_t *f = *state;
     fixture_start(f, (seqpush_receiver_options_t){.heartbeat = 200});
     fixture_attach(f, "a", 5);
     fixture_grant(f, "a5", GENERATION);
-    request_t *request = fixture_take(f, SEQPUSH__V1__REQUEST__BODY_HEARTBEAT);
-    Seqpush__V1__Heartbeat heartbeat = SEQPUSH__V1__HEARTBEAT__INIT;
-    reply_t reply = SEQPUSH__V1__REPLY__INIT;
-    reply.body_case = SEQPUSH__V1__REPLY__BODY_HEARTBEAT;
-    reply.heartbeat = &heartbeat;
-    reply.request_id = request->request_id;
     f->front.instance = 8;
-    front_reply(&f->front, &reply);
-    front_free(request);
+    s_answer_heartbeat(f);
     fixture_grant(f, "a5", GENERATION + 1);
+}
+
+static void test_a_new_instance_is_told_where_clients_of_a_prefix_are(void **state)
+{
+    fixture_t *f = *state;
+    fixture_start(f, (seqpush_receiver_options_t){.ack_interval = 100, .heartbeat = 300});
+    seqpush_receiver_attach_prefix(f->receiver, "", 0);
+    fixture_grant(f, "", GENERATION);
+    fixture_deliver_and_poll(f, "=a4 a5 =b2/0 b2/1 =c0 c1");
+    fixture_expect_ack(f, "a5 b2/1 c1", "");
+    fixture_reply_detached(f, "c", "taken_over"); //  is another one's now
+    poll_until(f, strstr(f->log, "taken"));
+    f->front.instance = 8;
+    s_answer_heartbeat(f);
+    fixture_grant(f, "a5 b2/1", GENERATION + 1);
+    request_t *request = fixture_take(f, SEQPUSH__V1__REQUEST__BODY_DETACH);
+    assert_int_equal(request->detach->n_client_ids, 2); //  they belong to the prefix
+    front_free(request);
+    fixture_grant(f, "", GENERATION + 1);
+    fixture_deliver(f, GENERATION + 1, "=a5 a6");
+    poll_until(f, strstr(f->log, "a6"));
+}
+
+static void test_a_broker_that_comes_back_is_attached_to_by_itself(void **state)
+{
+    fixture_t *f = *state;
+    fixture_start(f, (seqpush_receiver_options_t){.ack_interval = 100, .heartbeat = 200});
+    fixture_attach(f, "a", 5);
+    fixture_grant(f, "a5", GENERATION);
+    fixture_deliver_and_poll(f, "=a5 a6");
+    fixture_restart(f);
+    s_heartbeat_error(f, "unknown_receiver");
+    fixture_grant(f, "a6", GENERATION + 1);
+    fixture_deliver(f, GENERATION + 1, "=a6 a7");
+    poll_until(f, strstr(f->log, "a7"));
+    fixture_assert_log(f, "a6 a7");
+}
+
+static void test_receivers_of_one_process_do_not_mix(void **state)
+{
+    fixture_t *f = *state;
+    void *others[1];
+    fixture_setup(others);
+    fixture_t *other = *others;
+    fixture_start_attached(f, (seqpush_receiver_options_t){.ack_interval = 1});
+    fixture_start_attached(other, (seqpush_receiver_options_t){.ack_interval = 1});
+    fixture_deliver_and_poll(f, "=a0 a1 a2");
+    fixture_deliver_and_poll(other, "=a6 a7");
+    fixture_expect_ack(f, "a2", "");
+    fixture_expect_ack(other, "a7", "");
+    fixture_assert_log(f, "a1 a2");
+    fixture_assert_log(other, "a7");
+    fixture_teardown(others); //  and the first one works on
+    fixture_deliver_and_poll(f, "a3");
+    fixture_expect_ack(f, "a3", "");
 }
 
 static void test_heartbeats_that_are_answered_change_nothing(void **state)
@@ -490,16 +550,8 @@ static void test_heartbeats_that_are_answered_change_nothing(void **state)
     fixture_start(f, (seqpush_receiver_options_t){.heartbeat = 10});
     fixture_attach(f, "a", 5);
     fixture_grant(f, "a5", GENERATION);
-    for (int i = 0; i < 10; i++) {
-        request_t *request = fixture_take(f, SEQPUSH__V1__REQUEST__BODY_HEARTBEAT);
-        assert_memory_equal(request->heartbeat->receiver_id.data, "r1", 2);
-        reply_t reply = SEQPUSH__V1__REPLY__INIT;
-        reply.body_case = SEQPUSH__V1__REPLY__BODY_HEARTBEAT;
-        reply.heartbeat = request->heartbeat;
-        reply.request_id = request->request_id;
-        front_reply(&f->front, &reply);
-        front_free(request);
-    }
+    for (int i = 0; i < 10; i++)
+        s_answer_heartbeat(f);
     assert_true(seqpush_receiver_attached(f->receiver));
     assert_int_equal(fixture_stats(f)->attaches, 1);
 }
@@ -689,10 +741,16 @@ static bool s_is_sound(const Seqpush__V1__Delivery *delivery)
     return true;
 }
 
-//  protobuf-c reads the one bool, marker, from any wire type; the walk wants a varint.
+//  protobuf-c reads the one bool, marker, from any wire type; the walk wants a varint. The tag may
+//  be longer than it has to be.
 static bool s_has_odd_marker(const uint8_t *bytes, size_t size)
 {
-    return memchr(bytes, 0x31, size) || memchr(bytes, 0x32, size) || memchr(bytes, 0x35, size);
+    for (size_t i = 0; i < size; i++) {
+        unsigned tag = bytes[i] & 0x7f;
+        if (tag == 0x31 || tag == 0x32 || tag == 0x35)
+            return true;
+    }
+    return false;
 }
 
 static void s_fail_on(const uint8_t *bytes, size_t size, bool got)
@@ -823,6 +881,9 @@ int main(void)
         with_broker(test_the_end_sends_the_last_acks_and_a_detach),
         with_broker(test_a_lost_session_is_attached_again_with_the_positions),
         with_broker(test_a_new_instance_is_attached_to_again),
+        with_broker(test_a_new_instance_is_told_where_clients_of_a_prefix_are),
+        with_broker(test_a_broker_that_comes_back_is_attached_to_by_itself),
+        with_broker(test_receivers_of_one_process_do_not_mix),
         with_broker(test_heartbeats_that_are_answered_change_nothing),
         with_broker(test_an_error_of_an_older_session_is_of_no_effect),
         with_broker(test_a_client_that_was_taken_over_is_told_and_left_alone),
