@@ -1,6 +1,7 @@
 //  broker.c - makes the pipes and the actors of one broker; see broker.h
 
 #include "broker.h"
+#include "descriptors.h"
 #include "front.h"
 #include "http.h"
 #include "log.h"
@@ -9,9 +10,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
-#include <unistd.h>
 
 //  In units of request weight: one a request, and one for every 4 KiB of it. What is beyond waits
 //  in the ROUTER; a longer pipe would only make the wait of those in it longer.
@@ -19,12 +18,6 @@
 #define WORKER_PIPE_CAPACITY 1024 //  dispatches
 
 #define REPLIES_LINGER 100 //  ms that the last replies have to leave, at least
-
-//  Descriptors that are not for receivers, and what a receiver takes: a PUSH socket has an eventfd
-//  and a connection, and the receiver's own connection to the front is a third.
-#define DESCRIPTORS_RESERVED 256
-#define DESCRIPTORS_A_RECEIVER 4
-#define DESCRIPTORS_A_WORKER 16 //  and some to spare
 
 typedef struct {
     pipe_t *near; //  the orderer's end
@@ -52,23 +45,15 @@ struct broker {
     uint32_t max_receivers;
 };
 
-//  ---- limits of the process ---------------------------------------------------------------------
+//  ---- starting ----------------------------------------------------------------------------------
 
 static void s_raise_limits(broker_t *self)
 {
-    struct rlimit limit;
-    getrlimit(RLIMIT_NOFILE, &limit);
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-    getrlimit(RLIMIT_NOFILE, &limit);
-    rlim_t files = limit.rlim_cur < 1000000 ? limit.rlim_cur : 1000000;
-    self->max_receivers = files > 2 * DESCRIPTORS_RESERVED
-                              ? (uint32_t)(files - DESCRIPTORS_RESERVED) / DESCRIPTORS_A_RECEIVER
-                              : DESCRIPTORS_RESERVED / DESCRIPTORS_A_RECEIVER;
+    unsigned long files;
+    self->max_receivers = descriptors_raise(&files);
     zsys_set_io_threads(2); //  one for the front, one for what the broker connects to
     zsys_set_max_sockets(self->max_receivers + 1024);
-    log_info("%lu file descriptors, so at most %u receivers", (unsigned long)files,
-             self->max_receivers);
+    log_info("%lu file descriptors, so at most %u receivers", files, self->max_receivers);
 }
 
 //  Microseconds since 1970: greater in every later run.
@@ -79,24 +64,10 @@ static uint64_t s_wall_clock(void)
     return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-//  ---- starting ----------------------------------------------------------------------------------
-
-//  libzmq ends the process where a new actor finds no descriptor.
-static bool s_has_descriptors(void)
-{
-    int taken[DESCRIPTORS_A_WORKER], count = 0;
-    while (count < DESCRIPTORS_A_WORKER && (taken[count] = dup(STDERR_FILENO)) >= 0)
-        count++;
-    bool enough = count == DESCRIPTORS_A_WORKER;
-    while (count)
-        close(taken[--count]);
-    return enough;
-}
-
 static bool s_start_worker(broker_t *self, unsigned k)
 {
     worker_slot_t *slot = &self->workers[k];
-    if (!s_has_descriptors() || pipe_new(&slot->near, &slot->far, WORKER_PIPE_CAPACITY) < 0)
+    if (!descriptors_left() || pipe_new(&slot->near, &slot->far, WORKER_PIPE_CAPACITY) < 0)
         return false;
     worker_settings_t settings = {.number = k,
                                   .batch_max = self->config->workers.batch_max,

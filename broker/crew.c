@@ -1,13 +1,12 @@
 //  crew.c - the workers as the orderer sees them; see crew.h
 
 #include "crew.h"
+#include "dispatch_pool.h"
 #include "log.h"
 #include "seat.h"
 #include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
-
-#define SPARE_MAX 1024 //  dispatches kept for the next time
 
 typedef struct {
     pipe_t *pipe; //  NULL: it was released
@@ -21,15 +20,16 @@ struct crew {
     member_t members[STATS_WORKERS_MAX];
     unsigned count; //  members, those that leave behind those that stay
     unsigned staying;
-    dispatch_t *spare; //  empty ones, chained
-    unsigned spare_count;
+    dispatch_pool_t pool;
 };
 
 crew_t *crew_new(const crew_settings_t *settings)
 {
     crew_t *self = calloc(1, sizeof *self);
-    if (self)
-        self->settings = *settings;
+    if (!self)
+        return NULL;
+    self->settings = *settings;
+    self->pool.entries = settings->batch_max;
     return self;
 }
 
@@ -38,11 +38,7 @@ void crew_destroy(crew_t **self_p)
     crew_t *self = *self_p;
     if (!self)
         return;
-    while (self->spare) {
-        dispatch_t *next = (dispatch_t *)self->spare->item.next;
-        free(self->spare);
-        self->spare = next;
-    }
+    dispatch_pool_fini(&self->pool);
     free(self);
     *self_p = NULL;
 }
@@ -51,28 +47,7 @@ void crew_destroy(crew_t **self_p)
 
 dispatch_t *crew_new_dispatch(crew_t *self)
 {
-    dispatch_t *dispatch = self->spare;
-    if (dispatch) {
-        self->spare = (dispatch_t *)dispatch->item.next;
-        self->spare_count--;
-    } else {
-        dispatch =
-            malloc(sizeof *dispatch + self->settings.batch_max * sizeof dispatch->entries[0]);
-    }
-    if (dispatch)
-        *dispatch = (dispatch_t){0};
-    return dispatch;
-}
-
-static void s_recycle(crew_t *self, dispatch_t *dispatch)
-{
-    if (self->spare_count >= SPARE_MAX) {
-        free(dispatch);
-        return;
-    }
-    dispatch->item.next = (pipe_item_t *)self->spare;
-    self->spare = dispatch;
-    self->spare_count++;
+    return dispatch_pool_take(&self->pool);
 }
 
 static void s_send(crew_t *self, seat_t *seat, dispatch_t *dispatch)
@@ -272,7 +247,7 @@ static void s_returned(crew_t *self, dispatch_t *dispatch, int64_t now)
         s_closed(self, dispatch->seat);
     if (dispatch->kind != DISPATCH_ADOPT)
         core_returned(self->settings.core, dispatch, now);
-    s_recycle(self, dispatch);
+    dispatch_pool_give(&self->pool, dispatch);
 }
 
 static bool s_take_from(crew_t *self, member_t *member, int64_t now)
@@ -323,7 +298,7 @@ static void s_take_back_one(crew_t *self, dispatch_t *dispatch)
     if (dispatch->kind == DISPATCH_YIELD) {
         pipe_item_t *kept = seat->first;
         seat->first = seat->last = NULL;
-        s_recycle(self, dispatch);
+        dispatch_pool_give(&self->pool, dispatch);
         crew_take_back(self, kept);
         return;
     }

@@ -1,5 +1,6 @@
 """Workers that come and go, and a configuration that is read again, while pushes go on."""
 import random
+import resource
 import signal
 import threading
 from pathlib import Path
@@ -319,6 +320,25 @@ def test_a_stop_while_endpoints_move_ends_well(start_broker, tmp_path):
             assert path.broker.wait() == 0
         for receiver in receivers:
             receiver.close()
+
+
+def test_without_descriptors_there_are_fewer_workers_and_the_broker_goes_on(reloaded):
+    path = reloaded()
+    broker = path.broker
+    kept = resource.prlimit(broker.pid, resource.RLIMIT_NOFILE)
+    few = len(list(Path(f"/proc/{broker.pid}/fd").iterdir())) + 40
+    resource.prlimit(broker.pid, resource.RLIMIT_NOFILE, (few, kept[1]))
+    path.write("workers\n    count = 64\n")
+    path.reload()
+    broker.wait_for_line("no memory or no descriptors for 64 workers")
+    assert 1 < broker.metric("workers") < 64
+    with Receiver(broker) as receiver, Peer(broker) as peer:
+        receiver.attach("c")
+        peer.push_all([push("c", 1)])
+        assert len(receiver.take(1)) == 1
+    resource.prlimit(broker.pid, resource.RLIMIT_NOFILE, kept)
+    path.workers(64)
+    path.workers(1)
 
 
 def test_the_figures_of_workers_that_are_gone_stay(reloaded):

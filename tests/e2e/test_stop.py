@@ -58,7 +58,7 @@ def test_a_stop_with_every_queue_full_ends_in_time_and_every_push_has_an_outcome
     assert broker.wait() == 0
     counts = [answers(peer, REQUESTS, 1) for peer in peers]
     assert [sum(c.values()) for c in counts] == [REQUESTS * BATCH] * PUBLISHERS, counts
-    accepted = sum(c["ACCEPTED"] for c in counts)
+    accepted = sum(c.get("ACCEPTED", 0) for c in counts)
     assert 0 < accepted < PUBLISHERS * REQUESTS * BATCH
     assert "not all was delivered within 4000 ms" in broker.log
     assert int(re.search(STOPPED, broker.log)[1]) == accepted

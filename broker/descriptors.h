@@ -1,0 +1,18 @@
+/*  descriptors.h - how many file descriptors the process may have, and what that allows
+
+    At the limit libzmq's I/O threads spin and a new actor ends the process, so the broker counts
+    before it takes. Main thread.                                                                 */
+
+#ifndef SEQPUSH_DESCRIPTORS_H
+#define SEQPUSH_DESCRIPTORS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+//  Raises the limit as far as it goes, and sets `*files` to it. Returns how many receivers there can be.
+uint32_t descriptors_raise(unsigned long *files);
+
+//  True if the process can take as many as an actor and its pipe need, and some.
+bool descriptors_left(void);
+
+#endif
