@@ -226,7 +226,9 @@ proctype timers()
     :: d_step { IS_QUIET && asking[1] -> abandon_attach(1) }
     :: d_step { IS_QUIET && HAS_LOST_SESSION(1) -> control[1]!HEARTBEAT, session[1], 0 }
     :: d_step { IS_QUIET && IS_SILENT(1) -> park(1) }
-    :: d_step { IS_QUIET && !IS_DUE -> assert(IS_COMPLETE || IS_GIVEN_UP); end_faults() }
+    :: d_step { IS_QUIET && !IS_DUE ->
+           assert(IS_COMPLETE || IS_GIVEN_UP); /* nothing is left to do, and not all is done */
+           end_faults() }
         break
     od
 }
