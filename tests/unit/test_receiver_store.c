@@ -28,11 +28,16 @@ static int s_load(void *arg, seqpush_position_t *position)
     return position->seq != 0;
 }
 
-//  Nothing may have been sent of what is not saved: requests are looked for before it is.
+//  Nothing may have been acknowledged that is not saved: requests are looked for before it is. One
+//  that is no ack is a sign of life, or an Attach that went unanswered for too long.
 static int s_save(void *arg, const seqpush_position_t *positions, size_t count)
 {
     memory_t *memory = arg;
-    assert_false(front_has_request(&memory->fixture->front, 5));
+    while (front_has_request(&memory->fixture->front, 5)) {
+        request_t *request = front_receive(&memory->fixture->front);
+        assert_int_not_equal(request->body_case, SEQPUSH__V1__REQUEST__BODY_ACK);
+        front_free(request);
+    }
     memory->saves++;
     for (size_t i = 0; i < count && !memory->error; i++) {
         int letter = *(const char *)positions[i].client_id - 'a';
