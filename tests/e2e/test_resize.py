@@ -326,12 +326,12 @@ def test_without_descriptors_there_are_fewer_workers_and_the_broker_goes_on(relo
     path = reloaded()
     broker = path.broker
     kept = resource.prlimit(broker.pid, resource.RLIMIT_NOFILE)
-    few = len(list(Path(f"/proc/{broker.pid}/fd").iterdir())) + 40
+    few = max(int(fd.name) for fd in Path(f"/proc/{broker.pid}/fd").iterdir()) + 40
     resource.prlimit(broker.pid, resource.RLIMIT_NOFILE, (few, kept[1]))
     path.write("workers\n    count = 64\n")
     path.reload()
     broker.wait_for_line("no memory or no descriptors for 64 workers")
-    assert 1 < broker.metric("workers") < 64
+    assert 1 <= broker.metric("workers") < 64
     with Receiver(broker) as receiver, Peer(broker) as peer:
         receiver.attach("c")
         peer.push_all([push("c", 1)])
