@@ -6,10 +6,11 @@
 //  over the clients copies out what lies in a frame that is more than twice as large as all that is
 //  kept in it.
 //
-//  The bound, then: frames never take more than two and a quarter times ordering/memory_max, one
-//  frame (the last before the line was crossed), and those that workers have. Once a walk has been
-//  round, they take no more than twice what is counted, and those that workers have: sixteen
-//  dispatches a session.
+//  The bound, then. Frames that are shared are only added below the line, so they never take more
+//  than two and an eighth times ordering/memory_max, and the one frame that crossed the line; what has
+//  a frame of its own never takes more than is counted, which is ordering/memory_max. When the walk
+//  has been round they are below the line again. What comes on top are the frames that workers have:
+//  those of sixteen dispatches a session.
 
 #include "core_state.h"
 
