@@ -310,7 +310,7 @@ static void s_parse(bench_settings_t *s, tool_t *tool, int argc, char **argv)
          "publishers, which share the pushes (4)"},
         {"count", TOOL_NUMBER, &s->count, 1, 1ULL << 40, "N", "pushes in all (1000000)"},
         {"size", TOOL_NUMBER, &s->size, 0, 16 << 20, "BYTES", "of a payload (64)"},
-        {"shuffle", TOOL_NUMBER, &s->shuffle, 1, 512, "N",
+        {"shuffle", TOOL_NUMBER, &s->shuffle, 1, 1024, "N",
          "scramble a client's seqs within N; 1: in order, each client by one publisher (64)"},
         {"seed", TOOL_NUMBER, &s->seed, 0, UINT64_MAX, "N", "of --shuffle (1)"},
         {"batch", TOOL_NUMBER, &s->batch, 1, 65536, "N", "pushes a request at most (64)"},

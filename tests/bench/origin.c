@@ -6,8 +6,8 @@
     time does putting in take, and no client can have more messages.
 
     Usage: origin CLIENTS MESSAGES ENDPOINTS SEND_MS. Clients are bench-1 to bench-CLIENTS, MESSAGES
-    are for each. It prints where its endpoints are, waits for a line of standard input, and prints
-    how long messages took to be put in and how many a second it were. It ends with its input. */
+    are for each. It prints where its endpoints are, begins when all have a receiver, and prints how
+    long messages took to be put in and how many a second it were. It runs until it is killed. */
 
 #include "batch.h"
 #include "tool_bench.h"
@@ -15,6 +15,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define ENDPOINTS_MAX 100
 #define ENDPOINT_SIZE 64
@@ -113,6 +114,15 @@ static void s_bind(void)
     fputc('\n', stderr);
 }
 
+//  A socket takes messages from when it has a peer on.
+static void s_wait_for_receivers(void)
+{
+    for (size_t i = 0; i < s_endpoint_count; i++) {
+        zmq_pollitem_t item = {.socket = s_endpoints[i].socket, .events = ZMQ_POLLOUT};
+        s_check(zmq_poll(&item, 1, -1) == 1, "poll");
+    }
+}
+
 static void s_put_all(client_t *clients, size_t count)
 {
     pthread_attr_t attributes;
@@ -157,13 +167,11 @@ int main(int argc, char **argv)
     client_t *clients = calloc(count, sizeof *clients);
     s_check(clients != NULL, "clients");
     s_bind();
-    if (getchar() == '\n') {
-        int64_t since = tool_now();
-        s_put_all(clients, count);
-        s_report(clients, count, tool_now() - since);
-        while (getchar() != EOF)
-            ;
-    }
+    s_wait_for_receivers();
+    int64_t since = tool_now();
+    s_put_all(clients, count);
+    s_report(clients, count, tool_now() - since);
+    pause();
     free(clients);
     return 0;
 }
