@@ -10,9 +10,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from job import BUILD, run
+from job import run
 
-from harness import DEADLINE, SEQPUSH, Broker, Process, wait_until
+from harness import BUILD, DEADLINE, SEQPUSH, Broker, Process, wait_until
 
 THREADS = 4  # of the design with one lock: one a publisher
 ENQUEUE = ("enqueue_p50_us", "enqueue_p99_us", "enqueue_p999_us")

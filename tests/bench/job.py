@@ -8,11 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-BUILD = ROOT / "build/release"
-os.environ["SEQPUSH_BUILD"] = str(BUILD)
-sys.dont_write_bytecode = True
-sys.path.insert(0, str(ROOT / "tests/e2e"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
 
 PATIENCE = 180  # seconds that a run may take
 WRONG = ("doubled", "out_of_order", "altered", "refused")

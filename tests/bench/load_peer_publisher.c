@@ -68,7 +68,8 @@ static bool s_has_room(const seqpush_publisher_t *self)
     const link_buffer_t *out = &self->session.link.out;
     uint64_t under_way = atomic_load(&load->published) - atomic_load(&load->received);
     uint64_t undecided = self->stats.pushed - self->stats.outcomes[SEQPUSH_ACCEPTED];
-    return (int64_t)under_way < LOAD_WINDOW && out->end - out->begin < UNWRITTEN_MAX &&
+    return (int64_t)under_way < self->session.protocol->window &&
+           out->end - out->begin < UNWRITTEN_MAX &&
            (!self->session.protocol->answers || undecided < self->undecided_max);
 }
 

@@ -3,8 +3,12 @@
     A client's id is the topic. With quality of service 1 publishers go on without waiting for the
     server's PUBACK, and receivers answer all PUBLISH of a read together. */
 
+#include "load.h"
 #include "session.h"
 #include <string.h>
+
+//  mosquitto drops what has quality of service 0 when much of it waits for a receiver.
+#define QOS0_WINDOW 1024
 
 enum { CONNECT = 1, CONNACK = 2, PUBLISH = 3, PUBACK = 4, SUBSCRIBE = 8, SUBACK = 9 };
 
@@ -144,6 +148,7 @@ static void s_settle(session_t *self)
 
 const protocol_t protocol_mqtt_qos0 = {
     .kind = "qos0",
+    .window = QOS0_WINDOW,
     .answers = false,
     .greet = s_greet,
     .publish = s_publish,
@@ -154,6 +159,7 @@ const protocol_t protocol_mqtt_qos0 = {
 
 const protocol_t protocol_mqtt_qos1 = {
     .kind = "qos1",
+    .window = LOAD_WINDOW,
     .answers = true,
     .greet = s_greet,
     .publish = s_publish,

@@ -219,6 +219,7 @@ static void s_settle_jetstream(session_t *self)
 
 const protocol_t protocol_nats = {
     .kind = "nats",
+    .window = LOAD_WINDOW,
     .answers = false,
     .greet = s_greet,
     .publish = s_publish,
@@ -229,6 +230,7 @@ const protocol_t protocol_nats = {
 
 const protocol_t protocol_jetstream = {
     .kind = "jetstream",
+    .window = LOAD_WINDOW,
     .answers = true,
     .greet = s_greet_jetstream,
     .publish = s_publish_jetstream,

@@ -235,6 +235,7 @@ static const uint8_t *s_take_stream(session_t *self, const uint8_t *at, const ui
 
 const protocol_t protocol_redis = {
     .kind = "redis",
+    .window = LOAD_WINDOW,
     .answers = true,
     .greet = s_greet,
     .publish = s_publish,
@@ -245,6 +246,7 @@ const protocol_t protocol_redis = {
 
 const protocol_t protocol_streams = {
     .kind = "streams",
+    .window = LOAD_WINDOW,
     .answers = true,
     .greet = s_greet,
     .publish = s_publish_stream,

@@ -14,6 +14,7 @@ typedef struct session session_t;
 //  All functions write to session->link, which is flushed behind them.
 typedef struct {
     const char *kind;
+    unsigned window; //  pushes under way from end to end, of all publishers; more may be dropped
     bool answers; //  the counterpart answers each push: it is decided when that has come
     void (*greet)(session_t *self);
     void (*publish)(session_t *self, const seqpush_push_t *push);
