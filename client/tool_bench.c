@@ -3,10 +3,8 @@
     The parent starts the two sides, measures the broker from outside, and reports. */
 
 #include "tool_bench.h"
-#include <endian.h>
 #include <errno.h>
 #include <signal.h>
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -30,15 +28,6 @@ static const tool_command_t s_command = {
 };
 
 //  ---- what both sides use -----------------------------------------------------------------------
-
-void bench_make_head(uint8_t head[BENCH_HEAD], uint64_t client, uint64_t seq)
-{
-    //  Publishers and receivers may be started apart, so the key is the same for all.
-    static const uint8_t key[crypto_shorthash_KEYBYTES] = "seqpush bench 1";
-    uint64_t numbers[2] = {htole64(seq), htole64(client)};
-    memcpy(head + crypto_shorthash_BYTES, numbers, sizeof numbers);
-    crypto_shorthash(head, head + crypto_shorthash_BYTES, sizeof numbers, key);
-}
 
 static int64_t s_ns(struct timeval time)
 {
@@ -184,6 +173,18 @@ static void s_add_enqueue(json_t *report, const tool_t *tool)
     free(error);
 }
 
+static void s_add_latency(json_t *report, const bench_histogram_t *latency)
+{
+    static const struct {
+        const char *name;
+        unsigned per_mille;
+    } marks[] = {{"latency_p50_us", 500}, {"latency_p99_us", 990}, {"latency_p999_us", 999}};
+    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
+        int64_t ns = bench_histogram_quantile(latency, marks[i].per_mille);
+        json_object_set_new(report, marks[i].name, json_real((double)ns / 1000));
+    }
+}
+
 static void s_add_received(json_t *report, const bench_t *bench)
 {
     const bench_received_t *got = &bench->got;
@@ -196,6 +197,12 @@ static void s_add_received(json_t *report, const bench_t *bench)
     s_set_count(report, "dropped_by_library", got->dropped);
     s_set_count(report, "acks", got->acks);
     json_object_set_new(report, "receiver_cpu_us", s_per_push(got->times.cpu, got->received));
+    if (got->latency.count)
+        s_add_latency(report, &got->latency);
+    if (got->healthy_time > 0)
+        json_object_set_new(
+            report, "healthy_rate",
+            json_real((double)got->healthy * BENCH_SECOND / (double)got->healthy_time));
 }
 
 static void s_add_published(json_t *report, const bench_t *bench)
@@ -275,8 +282,15 @@ static void s_check(bench_settings_t *s, char *unique, size_t room)
 {
     if (s->only && strcmp(s->only, "publish") != 0 && strcmp(s->only, "receive") != 0)
         tool_misused(&s_command, "--only: '%s' is neither publish nor receive", s->only);
+    if (s->latency && s->size < BENCH_HEAD + BENCH_TIME)
+        tool_misused(&s_command, "--latency needs payloads of %d bytes", BENCH_HEAD + BENCH_TIME);
     if (s->endpoints > s->clients)
         s->endpoints = s->clients;
+    if (s->publishers > s->clients)
+        s->publishers = s->clients;
+    if (s->stopped >= s->endpoints)
+        tool_misused(&s_command, "--stopped: there are %llu receivers, and one has to go on",
+                     (unsigned long long)s->endpoints);
     snprintf(unique, room, "bench-%ld-%ld", (long)time(NULL), (long)getpid());
     if (!s->prefix)
         s->prefix = s->only ? "bench" : unique;
@@ -296,14 +310,21 @@ static void s_parse(bench_settings_t *s, tool_t *tool, int argc, char **argv)
          "publishers, which share the pushes (4)"},
         {"count", TOOL_NUMBER, &s->count, 1, 1ULL << 40, "N", "pushes in all (1000000)"},
         {"size", TOOL_NUMBER, &s->size, 0, 16 << 20, "BYTES", "of a payload (64)"},
-        {"shuffle", TOOL_NUMBER, &s->shuffle, 1, 512, "N",
-         "scramble a client's seqs within N; 1: in order (64)"},
+        {"shuffle", TOOL_NUMBER, &s->shuffle, 1, 1024, "N",
+         "scramble a client's seqs within N; 1: in order, each client by one publisher (64)"},
         {"seed", TOOL_NUMBER, &s->seed, 0, UINT64_MAX, "N", "of --shuffle (1)"},
         {"batch", TOOL_NUMBER, &s->batch, 1, 65536, "N", "pushes a request at most (64)"},
         {"rate", TOOL_NUMBER, &s->rate, 0, 1000000000, "N",
          "pushes a second; 0: as fast as it goes (0)"},
         {"receive-delay", TOOL_NUMBER, &s->receive_delay, 0, 3600000, "MS",
          "a receiver sleeps that long after each push (0)"},
+        {"stopped", TOOL_NUMBER, &s->stopped, 0, BENCH_RECEIVERS_MAX, "N",
+         "receivers that take nothing at first (0)"},
+        {"stopped-for", TOOL_NUMBER, &s->stopped_for, 1, 3600000, "MS",
+         "how long, unless the others have all of theirs before (2000)"},
+        {"latency", TOOL_FLAG, &s->latency, 0, 0, NULL, "tell the time from push to receipt"},
+        {"unordered", TOOL_FLAG, &s->unordered, 0, 0, NULL,
+         "check that all came once and unaltered, in whatever order"},
         {"ack-none", TOOL_FLAG, &s->ack_none, 0, 0, NULL, "receivers do not acknowledge"},
         {"prefix-id", TOOL_STRING, &s->prefix, 0, 0, "P",
          "clients are P-1 to P-N (new ones each time; with --only: bench)"},
@@ -326,7 +347,8 @@ int bench_run(tool_t *tool, int argc, char **argv)
                                  .shuffle = 64,
                                  .seed = 1,
                                  .batch = 64,
-                                 .timeout = 10};
+                                 .timeout = 10,
+                                 .stopped_for = 2000};
     char unique[64];
     s_parse(&settings, tool, argc, argv);
     s_check(&settings, unique, sizeof unique);

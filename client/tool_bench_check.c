@@ -4,13 +4,16 @@
     that comes late is told from one that comes twice. Without such trouble that costs nothing. */
 
 #include "tool_bench.h"
+#include <endian.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
-//  What one client has received.
+//  What one client has received. Where order does not matter, all seqs count as passed over from
+//  the beginning.
 typedef struct {
     uint64_t next; //  the seq that follows
-    uint8_t *missing; //  a bit for each seq that was passed over; NULL: none ever was
+    _Atomic uint8_t *missing; //  a bit for each seq that was passed over; NULL: none ever was
 } stream_t;
 
 struct bench_check {
@@ -18,7 +21,31 @@ struct bench_check {
     stream_t *streams; //  of all clients
     uint8_t *tail; //  what a payload has behind its head
     size_t prefix_size;
+    size_t tail_at; //  where in a payload the tail begins
 };
+
+void bench_make_head(uint8_t head[BENCH_HEAD], uint64_t client, uint64_t seq)
+{
+    //  Publishers and receivers may be started apart, so the key is the same for all.
+    static const uint8_t key[crypto_shorthash_KEYBYTES] = "seqpush bench 1";
+    uint64_t numbers[2] = {htole64(seq), htole64(client)};
+    memcpy(head + crypto_shorthash_BYTES, numbers, sizeof numbers);
+    crypto_shorthash(head, head + crypto_shorthash_BYTES, sizeof numbers, key);
+}
+
+//  Notes that the seqs up to `to` were passed over. They are lost unless they come later.
+static bool s_pass_over(bench_check_t *self, uint64_t client, uint64_t to)
+{
+    stream_t *stream = &self->streams[client];
+    uint64_t rounds = bench_rounds(self->settings, client);
+    if (!stream->missing)
+        stream->missing = calloc(1, rounds / 8 + 1);
+    if (!stream->missing)
+        return false;
+    for (; stream->next <= to && stream->next <= rounds; stream->next++)
+        stream->missing[stream->next / 8] |= (uint8_t)(1 << stream->next % 8);
+    return true;
+}
 
 bench_check_t *bench_check_new(const bench_settings_t *settings)
 {
@@ -27,15 +54,18 @@ bench_check_t *bench_check_new(const bench_settings_t *settings)
         return NULL;
     self->settings = settings;
     self->prefix_size = strlen(settings->prefix);
+    self->tail_at = BENCH_HEAD + (settings->latency ? BENCH_TIME : 0);
     self->streams = calloc(settings->clients, sizeof *self->streams);
     self->tail = malloc(settings->size + 1);
-    if (!self->streams || !self->tail) {
-        bench_check_destroy(&self);
-        return NULL;
-    }
-    memset(self->tail, BENCH_FILL, settings->size);
-    for (uint64_t i = 0; i < settings->clients; i++)
+    bool able = self->streams && self->tail;
+    if (able)
+        memset(self->tail, BENCH_FILL, settings->size);
+    for (uint64_t i = 0; able && i < settings->clients; i++) {
         self->streams[i].next = 1;
+        able = !settings->unordered || s_pass_over(self, i, UINT64_MAX);
+    }
+    if (!able)
+        bench_check_destroy(&self);
     return self;
 }
 
@@ -45,7 +75,7 @@ void bench_check_destroy(bench_check_t **self_p)
     if (!self)
         return;
     for (uint64_t i = 0; self->streams && i < self->settings->clients; i++)
-        free(self->streams[i].missing);
+        free((void *)self->streams[i].missing);
     free(self->streams);
     free(self->tail);
     free(self);
@@ -76,29 +106,23 @@ static bool s_is_as_pushed(const bench_check_t *self, const seqpush_push_t *push
     if (size <= BENCH_HEAD)
         return size == 0 || memcmp(push->payload, head, size) == 0;
     return memcmp(push->payload, head, BENCH_HEAD) == 0 &&
-           memcmp((const uint8_t *)push->payload + BENCH_HEAD, self->tail, size - BENCH_HEAD) == 0;
+           (size <= self->tail_at || memcmp((const uint8_t *)push->payload + self->tail_at,
+                                            self->tail, size - self->tail_at) == 0);
 }
 
-//  Notes that the seqs up to `to` were passed over. They are lost unless they come later.
-static void s_pass_over(bench_check_t *self, uint64_t client, uint64_t to)
-{
-    stream_t *stream = &self->streams[client];
-    uint64_t rounds = bench_rounds(self->settings, client);
-    if (!stream->missing)
-        stream->missing = calloc(1, rounds / 8 + 1);
-    if (!stream->missing)
-        abort();
-    for (; stream->next <= to && stream->next <= rounds; stream->next++)
-        stream->missing[stream->next / 8] |= (uint8_t)(1 << stream->next % 8);
-}
-
-static void s_take_late(stream_t *stream, uint64_t seq, bench_received_t *counts)
+//  True for a seq that was passed over, once.
+static bool s_was_missing(stream_t *stream, uint64_t seq)
 {
     uint8_t bit = (uint8_t)(1 << seq % 8);
-    if (stream->missing && stream->missing[seq / 8] & bit) {
-        stream->missing[seq / 8] &= (uint8_t)~bit;
+    return stream->missing && atomic_fetch_and(&stream->missing[seq / 8], (uint8_t)~bit) & bit;
+}
+
+static void s_take_late(const bench_check_t *self, stream_t *stream, uint64_t seq,
+                        bench_received_t *counts)
+{
+    if (s_was_missing(stream, seq)) {
         counts->received++;
-        counts->out_of_order++;
+        counts->out_of_order += !self->settings->unordered;
     } else {
         counts->doubled++;
     }
@@ -108,29 +132,40 @@ static void s_take(bench_check_t *self, uint64_t client, uint64_t seq, bench_rec
 {
     stream_t *stream = &self->streams[client];
     if (seq < stream->next) {
-        s_take_late(stream, seq, counts);
+        s_take_late(self, stream, seq, counts);
         return;
     }
     if (seq > stream->next) {
-        s_pass_over(self, client, seq - 1);
+        if (!s_pass_over(self, client, seq - 1))
+            abort();
         counts->out_of_order++;
     }
     counts->received++;
     stream->next = seq + 1;
 }
 
+static void s_note_latency(const seqpush_push_t *push, bench_received_t *counts)
+{
+    int64_t pushed_at;
+    memcpy(&pushed_at, (const uint8_t *)push->payload + BENCH_HEAD, sizeof pushed_at);
+    bench_histogram_note(&counts->latency, tool_now() - pushed_at);
+}
+
 void bench_check_push(bench_check_t *self, const seqpush_push_t *push, bench_received_t *counts)
 {
     uint64_t client = s_client(self, push->client_id, push->client_id_size);
-    if (s_is_as_pushed(self, push, client))
-        s_take(self, client, push->seq, counts);
-    else
+    if (!s_is_as_pushed(self, push, client)) {
         counts->altered++;
+        return;
+    }
+    s_take(self, client, push->seq, counts);
+    if (self->settings->latency)
+        s_note_latency(push, counts);
 }
 
 void bench_check_gap(bench_check_t *self, const void *id, size_t id_size, uint64_t to)
 {
     uint64_t client = s_client(self, id, id_size);
-    if (client < self->settings->clients)
-        s_pass_over(self, client, to);
+    if (client < self->settings->clients && !s_pass_over(self, client, to))
+        abort();
 }

@@ -26,9 +26,13 @@ typedef struct {
     uint64_t span; //  pushes that it may be ahead of the slowest one
 } run_t;
 
+//  A publisher and the pushes that it makes: those of the clients from `first` on. They are its own,
+//  if there is order to keep, or all publishers share all.
 typedef struct {
     const run_t *run;
     size_t index;
+    uint64_t first, clients, count;
+    uint64_t own_next; //  the first of its own pushes that is not taken
     pthread_t thread;
     bool started;
     seqpush_publisher_t *publisher;
@@ -37,6 +41,11 @@ typedef struct {
     int64_t decided_at;
     bool failed;
 } sender_t;
+
+static bool s_is_in_order(const bench_settings_t *s)
+{
+    return s->shuffle == 1;
+}
 
 //  ---- what is pushed ----------------------------------------------------------------------------
 
@@ -118,6 +127,8 @@ static void s_push(sender_t *self, uint64_t client, uint64_t seq)
     size_t size = run->bench->settings.size;
     bench_make_head(head, client, seq);
     memcpy(self->payload, head, size < BENCH_HEAD ? size : BENCH_HEAD);
+    if (run->bench->settings.latency)
+        memcpy(self->payload + BENCH_HEAD, &(int64_t){tool_now()}, BENCH_TIME);
     const char *id = run->ids + client * run->id_stride;
     seqpush_push_t push = {id + 1, (size_t)*id, 0, seq, self->payload, size};
     int result;
@@ -137,8 +148,8 @@ static uint64_t s_slowest(const run_t *run)
     return slowest;
 }
 
-//  Takes the next block and waits for its turn: for the slowest publisher and for the rate.
-static uint64_t s_take_block(sender_t *self)
+//  Takes the next of the blocks that are shared, and waits for the slowest publisher.
+static uint64_t s_take_shared(sender_t *self)
 {
     bench_t *bench = self->run->bench;
     atomic_store(&bench->at[self->index], atomic_load(&bench->next));
@@ -147,22 +158,42 @@ static uint64_t s_take_block(sender_t *self)
     while (n < bench->settings.count && n - s_slowest(self->run) > self->run->span &&
            s_may_go_on(self))
         s_poll(self, 1);
-    if (bench->settings.rate && n < bench->settings.count) {
+    return n;
+}
+
+//  When a block is due, in ns from the beginning. Publishers with pushes of their own take turns.
+static int64_t s_due(const sender_t *self, uint64_t n)
+{
+    const bench_settings_t *s = &self->run->bench->settings;
+    __int128 place = n;
+    if (s_is_in_order(s))
+        place = (__int128)n * s->publishers + self->index * self->run->block;
+    return (int64_t)(place * BENCH_SECOND / s->rate);
+}
+
+//  Takes the next block and waits until it is its turn.
+static uint64_t s_take_block(sender_t *self)
+{
+    bench_t *bench = self->run->bench;
+    uint64_t n = self->own_next;
+    if (s_is_in_order(&bench->settings))
+        self->own_next += self->run->block;
+    else
+        n = s_take_shared(self);
+    if (bench->settings.rate && n < self->count) {
         s_poll(self, 0);
-        __int128 offset = (__int128)n * BENCH_SECOND / bench->settings.rate;
-        tool_sleep_until(bench->sent.times.started + (int64_t)offset);
+        tool_sleep_until(bench->sent.times.started + s_due(self, n));
     }
     return n;
 }
 
 static void s_push_block(sender_t *self, uint64_t n)
 {
-    const bench_settings_t *s = &self->run->bench->settings;
-    uint64_t end = n + self->run->block < s->count ? n + self->run->block : s->count;
-    uint64_t client = n % s->clients, round = n / s->clients;
+    uint64_t end = n + self->run->block < self->count ? n + self->run->block : self->count;
+    uint64_t client = n % self->clients, round = n / self->clients;
     for (; n < end && !self->failed; n++) {
-        s_push(self, client, s_seq(self->run, client, round));
-        if (++client == s->clients) {
+        s_push(self, self->first + client, s_seq(self->run, self->first + client, round));
+        if (++client == self->clients) {
             client = 0;
             round++;
         }
@@ -176,8 +207,7 @@ static void *s_run_sender(void *arg)
     bench_wait(bench, &bench->go);
     self->decided_at = tool_now();
     uint64_t n;
-    while (!atomic_load(&bench->stop) && !self->failed &&
-           (n = s_take_block(self)) < bench->settings.count)
+    while (!atomic_load(&bench->stop) && !self->failed && (n = s_take_block(self)) < self->count)
         s_push_block(self, n);
     atomic_store(&bench->at[self->index], UINT64_MAX);
     while (s_may_go_on(self) && self->decided < seqpush_publisher_stats(self->publisher)->pushed)
@@ -195,6 +225,18 @@ static size_t s_undecided_max(const bench_settings_t *s)
     return most < s->batch ? s->batch : most;
 }
 
+//  Those clients with a push more than others are the first ones, so a publisher's own pushes go to
+//  its clients by turns, too.
+static void s_share(sender_t *self, const bench_settings_t *s)
+{
+    bool own = s_is_in_order(s);
+    uint64_t end = own ? (self->index + 1) * s->clients / s->publishers : s->clients;
+    self->first = own ? self->index * s->clients / s->publishers : 0;
+    self->clients = end - self->first;
+    for (uint64_t client = self->first; client < end; client++)
+        self->count += bench_rounds(s, client);
+}
+
 static bool s_start(sender_t *self, const run_t *run, size_t index)
 {
     const bench_settings_t *s = &run->bench->settings;
@@ -204,6 +246,7 @@ static bool s_start(sender_t *self, const run_t *run, size_t index)
         .undecided_max = s_undecided_max(s),
     };
     *self = (sender_t){.run = run, .index = index};
+    s_share(self, s);
     self->publisher = seqpush_publisher_new(&options);
     self->payload = malloc(s->size + 1);
     if (!self->publisher || !self->payload)

@@ -19,6 +19,7 @@ typedef struct {
 
 typedef struct {
     const run_t *run;
+    bool stopped; //  takes nothing until the run says so
     seqpush_receiver_t *receiver;
     bench_received_t counts;
     _Atomic uint64_t received; //  what counts.received was after the last poll
@@ -35,8 +36,7 @@ typedef struct {
     bool started;
 } thread_t;
 
-//  ---- one receiver
-//  -------------------------------------------------------------------------------
+//  ---- one receiver ------------------------------------------------------------------------------
 
 static void s_on_push(void *arg, const seqpush_push_t *push)
 {
@@ -64,6 +64,11 @@ static bool s_is_over(const bench_t *bench)
 //  One turn of a receiver. Returns what it has handed out, or a negative errno.
 static long s_serve(taker_t *self, int timeout_ms)
 {
+    const bench_t *bench = self->run->bench;
+    if (self->stopped && atomic_load(&bench->go) && !atomic_load(&bench->resumed)) {
+        tool_sleep_until(tool_now() + timeout_ms * 1000000LL);
+        return 0;
+    }
     long taken = seqpush_receiver_poll(self->receiver, timeout_ms);
     if (taken > 0)
         atomic_store(&self->last_push, tool_now());
@@ -136,6 +141,7 @@ static bool s_open(taker_t *self, const run_t *run, size_t index)
         .arg = self,
     };
     self->run = run;
+    self->stopped = index + s->stopped >= s->endpoints;
     self->receiver = seqpush_receiver_new(&options);
     if (!self->receiver)
         tool_say("a receiver: %s", strerror(errno));
@@ -151,6 +157,7 @@ static void s_add(bench_received_t *sum, const taker_t *taker)
     sum->gaps += taker->counts.gaps;
     sum->dropped += taker->counts.dropped;
     sum->acks += taker->counts.acks;
+    bench_histogram_add(&sum->latency, &taker->counts.latency);
     int64_t last = atomic_load(&taker->last_push);
     if (last > sum->times.finished)
         sum->times.finished = last;
@@ -189,6 +196,36 @@ static int64_t s_last_push(const run_t *run, taker_t *takers)
     return last;
 }
 
+//  What the receivers that never stop have received and, in `*expected`, are to receive.
+static uint64_t s_sum_healthy(const run_t *run, taker_t *takers, uint64_t *expected)
+{
+    const bench_settings_t *s = &run->bench->settings;
+    size_t healthy = s->endpoints - s->stopped;
+    uint64_t sum = 0;
+    for (size_t i = 0; i < healthy; i++)
+        sum += atomic_load(&takers[i].received);
+    *expected = 0;
+    for (uint64_t client = 0; client < healthy * s->clients / s->endpoints; client++)
+        *expected += bench_rounds(s, client);
+    return sum;
+}
+
+//  Lets receivers that are stopped go on when they may, and notes what the others have by then.
+static void s_resume(const run_t *run, taker_t *takers)
+{
+    bench_t *bench = run->bench;
+    uint64_t expected;
+    int64_t time = tool_now() - bench->got.times.started;
+    if (bench->settings.stopped == 0 || atomic_load(&bench->resumed))
+        return;
+    uint64_t healthy = s_sum_healthy(run, takers, &expected);
+    if (healthy < expected && time < (int64_t)bench->settings.stopped_for * 1000000)
+        return;
+    bench->got.healthy = healthy;
+    bench->got.healthy_time = time;
+    atomic_store(&bench->resumed, true);
+}
+
 //  Where the publishers are elsewhere, the run begins with the first push.
 static void s_wait_first(const run_t *run, taker_t *takers)
 {
@@ -207,6 +244,7 @@ static void s_watch(const run_t *run, taker_t *takers)
     int64_t published_at = tool_now();
     while (!s_is_over(bench)) {
         tool_sleep_until(tool_now() + 5000000);
+        s_resume(run, takers);
         if (!bench->settings.only && !atomic_load(&bench->published))
             published_at = tool_now();
         int64_t last = s_last_push(run, takers);

@@ -1,11 +1,11 @@
-/*  load_publisher.c - the publisher of seqpush.h as far as `seqpush bench` uses it, for a peer that
-    answers nothing
+/*  load_zmq_publisher.c - a publisher of seqpush.h for a ZeroMQ peer that answers nothing
 
     A push counts as accepted when ZeroMQ has taken its frame. The frames are made by the library's
     own encoder; as much is under way as with the library, which bounds it by undecided_max and here
     the socket's high-water mark does. */
 
 #include "batch.h"
+#include "load.h"
 #include <errno.h>
 #include <stdlib.h>
 
@@ -13,8 +13,11 @@
 #define LINGER 10000 //  ms
 
 struct seqpush_publisher {
+    size_t index;
+    const char *front;
     size_t batch_max;
     void *socket;
+    bool connected;
     batch_t *batch;
     zmq_msg_t frame; //  what the batch makes, until the socket takes it
     bool framed;
@@ -24,17 +27,17 @@ struct seqpush_publisher {
 //  One context and I/O thread for all, as the library has it. It goes with the last publisher,
 //  which waits for what is still to be sent.
 static void *s_context;
-static unsigned s_users;
+static size_t s_users, s_made;
 
-static bool s_connect(seqpush_publisher_t *self, const seqpush_publisher_options_t *options)
+static bool s_open(seqpush_publisher_t *self, const seqpush_publisher_options_t *options)
 {
     int linger = LINGER, mark = (int)(options->undecided_max / options->batch_max);
-    self->socket = zmq_socket(s_context, ZMQ_DEALER);
+    self->socket = zmq_socket(s_context, load->from[0] ? ZMQ_DEALER : ZMQ_PUSH);
     if (!self->socket)
         return false;
     zmq_setsockopt(self->socket, ZMQ_LINGER, &linger, sizeof linger);
     zmq_setsockopt(self->socket, ZMQ_SNDHWM, &mark, sizeof mark);
-    return zmq_connect(self->socket, options->broker) == 0;
+    return true;
 }
 
 seqpush_publisher_t *seqpush_publisher_new(const seqpush_publisher_options_t *options)
@@ -44,9 +47,11 @@ seqpush_publisher_t *seqpush_publisher_new(const seqpush_publisher_options_t *op
         return NULL;
     if (s_users++ == 0)
         s_context = zmq_ctx_new();
+    self->index = s_made++;
+    self->front = options->broker;
     self->batch_max = options->batch_max;
     self->batch = batch_new();
-    if (!self->batch || !s_connect(self, options))
+    if (!self->batch || !s_open(self, options))
         seqpush_publisher_destroy(&self);
     return self;
 }
@@ -72,6 +77,19 @@ const seqpush_publisher_stats_t *seqpush_publisher_stats(const seqpush_publisher
     return &self->stats;
 }
 
+//  Connects to a front, or to a receiver, which is bound by the time of the first push.
+static bool s_connect(seqpush_publisher_t *self)
+{
+    char part[LOAD_ENDPOINT_SIZE];
+    const char *to = part;
+    if (!load->from[0])
+        to = load->bound[self->index % atomic_load(&load->receivers)];
+    else if (!load_part(self->front, self->index, part))
+        return false;
+    self->connected = zmq_connect(self->socket, to) == 0;
+    return self->connected;
+}
+
 //  Returns false if the socket does not take the batch.
 static bool s_send(seqpush_publisher_t *self)
 {
@@ -95,6 +113,8 @@ int seqpush_publisher_push(seqpush_publisher_t *self, const seqpush_push_t *push
     size_t size = batch_push_size(push);
     bool full =
         batch->count == self->batch_max || (batch->count && batch->size + size > BATCH_BYTES);
+    if (!self->connected && !s_connect(self))
+        return -ENOTCONN;
     if ((full || self->framed) && !s_send(self))
         return -EAGAIN;
     if (!batch_reserve(batch, size))

@@ -1,0 +1,164 @@
+"""What can do a job: the broker and what it is compared with. Each does it once, in processes of its
+own, and returns the report of the load."""
+import contextlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from job import run
+
+from harness import BUILD, DEADLINE, SEQPUSH, Broker, Process, wait_until
+
+THREADS = 4  # of the design with one lock: one a publisher
+ENQUEUE = ("enqueue_p50_us", "enqueue_p99_us", "enqueue_p999_us")
+
+
+@contextlib.contextmanager
+def serving(server):
+    try:
+        yield server
+    finally:
+        server.child.kill()
+        server.wait()
+
+
+# ---- the broker and what is built here
+
+
+def load_broker(broker, job, **options):
+    """A job on a broker that runs."""
+    return run([SEQPUSH, "bench", "--json"], job, "--broker", broker.front, "--http", broker.http,
+               "--broker-pid", broker.pid, **options)
+
+
+def broker(job, *settings):
+    with serving(Broker(*settings)) as server:
+        return {**load_broker(server, job), "memory": server.memory()}
+
+
+class Routed(Process):
+    """A counterpart with ROUTER in front and PUSH behind."""
+
+    def __init__(self, program, *arguments):
+        super().__init__(BUILD / "tests/bench" / program, *arguments)
+        ready = self.wait_for_line(r"ready (?:front=(\S+) )?push=(\S+)")
+        self.front, self.receivers = ready[1], ready[2]
+
+    def load(self, job):
+        return run([BUILD / "tests/bench/load-zmq", "routed", self.receivers], job,
+                   "--broker", self.front or "none", "--broker-pid", self.pid)
+
+
+def forwarder(job):
+    """It keeps order where there is one way through it alone."""
+    ordered = job.shuffle == 1 and job.endpoints == 1 and job.publishers == 1
+    with serving(Routed("forwarder", job.endpoints)) as server:
+        return server.load(job if ordered else job.but("--unordered"))
+
+
+def direct(job):
+    """PUSH to PULL: in order if what is pushed is."""
+    return run([BUILD / "tests/bench/load-zmq", "direct", ""],
+               job if job.shuffle == 1 else job.but("--unordered"))
+
+
+def enqueued(server):
+    """What the process says of how long it took to put messages in the queue."""
+    line = server.wait_for_line(r"enqueued count=\d+ us=(\S+)(?: rate=(\S+))?")
+    return dict(zip(ENQUEUE, map(float, line[1].split(","))), **({"rate": float(line[2])} if line[2]
+                                                                 else {}))
+
+
+def onelock(job, send_us=0):
+    with serving(Routed("onelock", THREADS, job.endpoints, send_us)) as server:
+        report = server.load(job)
+        server.signal(signal.SIGTERM)
+        return {**report, **enqueued(server)}
+
+
+def origin(job, send_ms):
+    """The origin's queue makes its messages itself, as many for each client."""
+    rounds = job.count // job.clients
+    with serving(Routed("origin", job.clients, rounds, job.endpoints, send_ms)) as server:
+        job = job.but("--only", "receive", "--timeout", 30, count=rounds * job.clients)
+        report = server.load(job)
+        return {**report, **enqueued(server)}
+
+
+# ---- peers that Debian has
+
+
+class Peer:
+    """A server of another project, with a directory and a port of its own."""
+
+    def __init__(self, *command, config=None):
+        self.directory = tempfile.TemporaryDirectory(prefix="seqpush-bench-")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.address = f"127.0.0.1:{self.port}"
+        names = {"port": self.port, "directory": self.directory.name}
+        if config:
+            (Path(self.directory.name) / "config").write_text(config.format(**names))
+        with open(Path(self.directory.name) / "log", "w") as log:
+            self.child = subprocess.Popen([word.format(**names) for word in command], stdout=log,
+                                          stderr=log, cwd=self.directory.name)
+        wait_until(self._answers, f"{command[0]} to serve {self.address}")
+
+    def _answers(self):
+        if self.child.poll() is not None:
+            sys.exit(f"FAILED: {(Path(self.directory.name) / 'log').read_text()}")
+        try:
+            socket.create_connection(("127.0.0.1", self.port), DEADLINE).close()
+        except ConnectionRefusedError:
+            time.sleep(0.01)
+            return False
+        return True
+
+    def wait(self):
+        self.child.wait(DEADLINE)
+        self.directory.cleanup()
+
+
+def on_peer(kind, *command, config=None):
+    """What does a job on such a server, in the protocol `kind`."""
+    def measure(job):
+        with serving(Peer(*command, config=config)) as server:
+            return run([BUILD / "tests/bench/load-peer", kind, server.address], job,
+                       "--broker", server.address, "--broker-pid", server.child.pid)
+
+    measure.program = command[0]
+    return measure
+
+
+NATS = ("nats-server", "--addr", "127.0.0.1", "--port", "{port}")
+REDIS = ("redis-server", "--bind", "127.0.0.1", "--port", "{port}", "--save", "", "--appendonly", "no",
+         "--client-output-buffer-limit", "pubsub 0 0 0")
+MOSQUITTO = ("mosquitto", "-c", "config")
+MOSQUITTO_CONFIG = """\
+listener {port} 127.0.0.1
+allow_anonymous true
+persistence false
+log_type error
+set_tcp_nodelay true
+max_inflight_messages 0
+max_queued_messages 0
+"""
+
+PEERS = {
+    "NATS core": on_peer("nats", *NATS),
+    "NATS JetStream": on_peer("jetstream", *NATS, "--jetstream", "--store_dir", "{directory}"),
+    "Redis pub/sub": on_peer("redis", *REDIS),
+    "Redis streams": on_peer("streams", *REDIS),
+    "mosquitto QoS 0": on_peer("qos0", *MOSQUITTO, config=MOSQUITTO_CONFIG),
+    "mosquitto QoS 1": on_peer("qos1", *MOSQUITTO, config=MOSQUITTO_CONFIG),
+}
+
+
+def missing_peers():
+    return sorted({peer.program for peer in PEERS.values() if not shutil.which(peer.program)})

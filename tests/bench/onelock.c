@@ -1,0 +1,235 @@
+/*  onelock.c - the design that the broker replaces: one lock around order and send
+
+    A thread a publisher takes frames in. For each it locks the one mutex, puts the pushes in their
+    clients' queues, in order, and sends what is next while it holds the lock. A send that waits for
+    the network holds up everybody. It acknowledges and keeps nothing.
+
+    Usage: onelock THREADS ENDPOINTS SEND_US, each send taking that many microseconds in addition, to
+    stand for a network. On SIGTERM it prints how long pushes took to be put in the queue. */
+
+#include "batch.h"
+#include "delivery.h"
+#include "tool_bench_histogram.h"
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include <uthash.h>
+
+#define THREADS_MAX 64
+#define ENDPOINTS_MAX 1000
+#define ENDPOINT_SIZE 64
+#define WINDOW 1024
+#define SECOND 1000000000LL
+
+//  A push that came too early; bytes: id, then payload.
+typedef struct {
+    seqpush_push_t push;
+    char bytes[];
+} held_t;
+
+typedef struct {
+    char id[SEQPUSH_ID_MAX];
+    size_t endpoint;
+    uint64_t next; //  the seq that follows
+    held_t *held[WINDOW]; //  by seq
+    UT_hash_handle hh;
+} client_t;
+
+typedef struct {
+    void *socket;
+    batch_t *batch; //  what is to be sent at the end of the frame
+} endpoint_t;
+
+static void *s_context;
+static pthread_mutex_t s_lock = PTHREAD_MUTEX_INITIALIZER; //  over all that follows
+static client_t *s_clients;
+static endpoint_t s_endpoints[ENDPOINTS_MAX];
+static size_t s_endpoint_count;
+static long s_send_us;
+static bench_histogram_t s_durations;
+
+//  Without its sockets and its memory there is nothing that the process could do.
+static void *s_check(void *pointer, const char *what)
+{
+    if (!pointer) {
+        fprintf(stderr, "onelock: %s: %s\n", what, zmq_strerror(errno));
+        exit(1);
+    }
+    return pointer;
+}
+
+static int64_t s_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * SECOND + now.tv_nsec;
+}
+
+//  ---- order and send, under the lock ------------------------------------------------------------
+
+static void s_send(endpoint_t *endpoint)
+{
+    zmq_msg_t frame;
+    if (endpoint->batch->count == 0)
+        return;
+    if (s_send_us)
+        nanosleep(&(struct timespec){s_send_us / 1000000, s_send_us % 1000000 * 1000}, NULL);
+    s_check(batch_request(endpoint->batch, &frame) ? endpoint : NULL, "a frame");
+    s_check(zmq_msg_send(&frame, endpoint->socket, 0) == -1 ? NULL : endpoint, "send");
+    batch_clear(endpoint->batch, SIZE_MAX);
+}
+
+static void s_release(client_t *client, const seqpush_push_t *push)
+{
+    batch_t *batch = s_endpoints[client->endpoint].batch;
+    s_check(batch_reserve(batch, batch_push_size(push)) ? batch : NULL, "a batch");
+    batch_put(batch, push);
+    client->next++;
+}
+
+static void s_hold(client_t *client, const seqpush_push_t *push)
+{
+    held_t **place = &client->held[push->seq % WINDOW];
+    if (*place || push->seq < client->next || push->seq >= client->next + WINDOW)
+        return;
+    held_t *held = malloc(sizeof *held + push->client_id_size + push->payload_size);
+    s_check(held, "a held push");
+    held->push = *push;
+    held->push.client_id = memcpy(held->bytes, push->client_id, push->client_id_size);
+    held->push.payload = held->bytes + push->client_id_size;
+    memcpy(held->bytes + push->client_id_size, push->payload, push->payload_size);
+    *place = held;
+}
+
+static client_t *s_client(const seqpush_push_t *push)
+{
+    client_t *client;
+    HASH_FIND(hh, s_clients, push->client_id, push->client_id_size, client);
+    if (client)
+        return client;
+    client = s_check(calloc(1, sizeof *client), "a client");
+    memcpy(client->id, push->client_id, push->client_id_size);
+    client->endpoint = HASH_COUNT(s_clients) % s_endpoint_count;
+    client->next = 1;
+    HASH_ADD(hh, s_clients, id, (unsigned)push->client_id_size, client);
+    return client;
+}
+
+static void s_enqueue(const seqpush_push_t *push)
+{
+    client_t *client = s_client(push);
+    if (push->seq != client->next) {
+        s_hold(client, push);
+        return;
+    }
+    s_release(client, push);
+    held_t **place;
+    while (*(place = &client->held[client->next % WINDOW])) {
+        s_release(client, &(*place)->push);
+        free(*place);
+        *place = NULL;
+    }
+}
+
+static void s_enqueue_all(const delivery_t *pushes, int64_t since)
+{
+    pthread_mutex_lock(&s_lock);
+    for (size_t i = 0; i < pushes->count; i++)
+        s_enqueue(&pushes->entries[i].push);
+    for (size_t i = 0; i < s_endpoint_count; i++)
+        s_send(&s_endpoints[i]);
+    int64_t duration = s_now() - since;
+    for (size_t i = 0; i < pushes->count; i++)
+        bench_histogram_note(&s_durations, duration);
+    pthread_mutex_unlock(&s_lock);
+}
+
+//  ---- the threads -------------------------------------------------------------------------------
+
+static void s_take(zmq_msg_t *frame, delivery_t *pushes)
+{
+    int64_t since = s_now();
+    const uint8_t *at = zmq_msg_data(frame), *end = at + zmq_msg_size(frame);
+    uint64_t size = 0;
+    bool canonical = true;
+    if (at < end && *at++ == WIRE_REQUEST_PUSH && wire_get_varint(&at, end, &size, &canonical) &&
+        size <= (size_t)(end - at) && delivery_read(pushes, at, size))
+        s_enqueue_all(pushes, since);
+}
+
+static void *s_run(void *front)
+{
+    delivery_t pushes = {0};
+    zmq_msg_t frame;
+    zmq_msg_init(&frame);
+    while (zmq_msg_recv(&frame, front, 0) != -1)
+        if (!zmq_msg_more(&frame))
+            s_take(&frame, &pushes);
+    return NULL;
+}
+
+static void *s_bind(int type, const char *between)
+{
+    char endpoint[ENDPOINT_SIZE];
+    size_t size = sizeof endpoint;
+    void *socket = s_check(zmq_socket(s_context, type), "socket");
+    bool bound = zmq_bind(socket, "tcp://127.0.0.1:*") == 0 &&
+                 zmq_getsockopt(socket, ZMQ_LAST_ENDPOINT, endpoint, &size) == 0;
+    s_check(bound ? socket : NULL, "bind");
+    fprintf(stderr, "%s%s", between, endpoint);
+    return socket;
+}
+
+static void s_start(size_t threads)
+{
+    void *fronts[THREADS_MAX];
+    s_context = s_check(zmq_ctx_new(), "context");
+    zmq_ctx_set(s_context, ZMQ_MAX_SOCKETS, ENDPOINTS_MAX + THREADS_MAX);
+    for (size_t i = 0; i < threads; i++)
+        fronts[i] = s_bind(ZMQ_ROUTER, i ? "," : "ready front=");
+    for (size_t i = 0; i < s_endpoint_count; i++)
+        s_endpoints[i] = (endpoint_t){s_bind(ZMQ_PUSH, i ? "," : " push="), batch_new()};
+    fputc('\n', stderr);
+    for (size_t i = 0; i < threads; i++) {
+        pthread_t thread;
+        bool started = pthread_create(&thread, NULL, s_run, fronts[i]) == 0;
+        s_check(started ? fronts[i] : NULL, "thread");
+    }
+}
+
+//  The lock may be held by a thread that waits for a receiver, for ever.
+static void s_report(void)
+{
+    static const unsigned marks[] = {500, 990, 999};
+    fprintf(stderr, "enqueued count=%llu us=", (unsigned long long)s_durations.count);
+    for (size_t i = 0; i < 3; i++)
+        fprintf(stderr, "%s%.3f", i ? "," : "",
+                (double)bench_histogram_quantile(&s_durations, marks[i]) / 1000);
+    fputc('\n', stderr);
+}
+
+int main(int argc, char **argv)
+{
+    size_t threads = argc == 4 ? strtoul(argv[1], NULL, 10) : 0;
+    s_endpoint_count = argc == 4 ? strtoul(argv[2], NULL, 10) : 0;
+    s_send_us = argc == 4 ? strtol(argv[3], NULL, 10) : 0;
+    if (threads < 1 || threads > THREADS_MAX || s_endpoint_count < 1 ||
+        s_endpoint_count > ENDPOINTS_MAX || s_send_us < 0) {
+        fputs("Usage: onelock THREADS ENDPOINTS SEND_US\n", stderr);
+        return 1;
+    }
+    sigset_t signals;
+    int number;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    s_start(threads);
+    sigwait(&signals, &number);
+    s_report();
+    fflush(NULL);
+    _exit(0);
+}
