@@ -78,7 +78,7 @@ static void s_send(endpoint_t *endpoint)
         return;
     if (s_send_us)
         nanosleep(&(struct timespec){s_send_us / 1000000, s_send_us % 1000000 * 1000}, NULL);
-    s_check(batch_request(endpoint->batch, &frame) ? endpoint : NULL, "a frame");
+    s_check(batch_request(endpoint->batch, false, &frame) ? endpoint : NULL, "a frame");
     s_check(zmq_msg_send(&frame, endpoint->socket, 0) == -1 ? NULL : endpoint, "send");
     batch_clear(endpoint->batch, SIZE_MAX);
 }

@@ -58,7 +58,7 @@ static void s_write(const seqpush_push_t *push, size_t index)
     pthread_mutex_lock(&endpoint->lock);
     s_check(batch_reserve(endpoint->batch, batch_push_size(push)), "a batch");
     batch_put(endpoint->batch, push);
-    s_check(batch_request(endpoint->batch, &frame), "a frame");
+    s_check(batch_request(endpoint->batch, false, &frame), "a frame");
     s_check(zmq_msg_send(&frame, endpoint->socket, 0) != -1, "send");
     batch_clear(endpoint->batch, SIZE_MAX);
     pthread_mutex_unlock(&endpoint->lock);
