@@ -4,15 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-client_t *client_new(const void *id, size_t id_size, uint64_t hash, const policy_t *policy,
-                     uint32_t window, uint64_t first_seq)
+client_t *client_new(const void *id, size_t id_size, uint64_t hash, const rule_t *rule)
 {
-    client_t *self = calloc(1, client_state_offset(id_size) + policy->state_size);
+    uint64_t first_seq = rule->settings.first_seq;
+    client_t *self = calloc(1, client_state_offset(id_size) + rule->policy->state_size);
     if (!self)
         return NULL;
-    self->policy = policy;
+    self->rule = rule;
     self->hash = hash;
-    self->view = (policy_view_t){.next_seq = first_seq, .window = window};
+    self->view = (policy_view_t){.next_seq = first_seq, .window = rule->settings.window};
     self->acked = (position_t){0, first_seq - 1};
     self->marker_due = true;
     self->id_size = (uint8_t)id_size;

@@ -9,9 +9,9 @@
 #ifndef SEQPUSH_CLIENT_H
 #define SEQPUSH_CLIENT_H
 
-#include "policy.h"
 #include "push.h"
 #include "retained.h"
+#include "rule.h"
 #include "timer.h"
 #include "window.h"
 
@@ -53,7 +53,7 @@ typedef struct client {
     position_t acked; //  before the first retained entry
     window_t window;
     retained_t retained;
-    const policy_t *policy;
+    const rule_t *rule;
     client_gaps_t *gaps; //  NULL: none yet
     uint64_t hash;
 
@@ -85,9 +85,9 @@ typedef struct client {
     uint8_t id[]; //  then the policy's record
 } client_t;
 
-//  Makes a client that expects `first_seq` in epoch 0. NULL: no memory.
-client_t *client_new(const void *id, size_t id_size, uint64_t hash, const policy_t *policy,
-                     uint32_t window, uint64_t first_seq);
+//  Makes a client that expects the first seq of its rule, which outlives it, in epoch 0. NULL: no
+//  memory.
+client_t *client_new(const void *id, size_t id_size, uint64_t hash, const rule_t *rule);
 
 //  Frees the client and what it keeps. It must be in no list any more.
 void client_destroy(client_t **self_p);
@@ -101,6 +101,11 @@ static inline size_t client_state_offset(size_t id_size)
 static inline void *client_state(client_t *self)
 {
     return (uint8_t *)self + client_state_offset(self->id_size);
+}
+
+static inline bool client_is(const client_t *self, policy_kind_t kind)
+{
+    return self->rule->policy->kind == kind;
 }
 
 //  Pushes and notices kept, held or released.
