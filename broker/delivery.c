@@ -202,6 +202,8 @@ void core_returned(core_t *self, dispatch_t *dispatch, int64_t now)
             retention_pop(self, client);
             client->was_acked = true;
             stats_add(&self->stats->taken, 1);
+            if (client_is(client, POLICY_PASSTHROUGH) && client->retained.sent == 0)
+                expiry_look_soon(self, client);
             delivery_offer(self, client);
         }
     }

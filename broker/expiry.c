@@ -99,12 +99,13 @@ static void s_drop_passing(core_t *self, client_t *client, int64_t now)
     for (; retained->count && !retained->sent && s_is_expired(self, retained_at(retained, 0), now);
          dropped++)
         retention_pop(self, client);
-    if (dropped)
+    if (dropped) {
+        client->active = client_ms(now);
         s_tell(self, client, client->acked, dropped);
-    if (retained->count)
+    }
+    if (retained->count && !retained->sent)
         timer_arm(&self->timers, &client->timer,
-                  retained->sent ? now + RETRY_AFTER
-                                 : s_expires_at(self, retained_at(retained, 0)->released_at, now));
+                  s_expires_at(self, retained_at(retained, 0)->released_at, now));
 }
 
 void expiry_due(core_t *self, client_t *client, int64_t now)

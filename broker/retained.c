@@ -106,6 +106,7 @@ retained_entry_t retained_pop_newest(retained_t *self)
 {
     assert(self->count > self->handed);
     retained_entry_t entry = *retained_at(self, --self->count);
+    self->of_epoch--;
     if (entry.kind != RETAINED_PUSH)
         self->notices--;
     return entry;

@@ -58,7 +58,7 @@ retained_entry_t retention_pop(core_t *self, client_t *client)
         retention_count_sent(self, client, retained_at(&client->retained, 0), -1);
     retained_entry_t entry = retained_pop(&client->retained);
     client->acked = retained_after(&entry, client->acked);
-    if (entry.kind == RETAINED_PUSH)
+    if (entry.kind == RETAINED_PUSH && !client_is(client, POLICY_PASSTHROUGH))
         confirmation_add(self, client, entry.frame, client->acked, false);
     s_drop(self, client, &entry);
     return entry;
@@ -107,7 +107,11 @@ bool retention_drop_unhanded(core_t *self, client_t *client)
     for (uint32_t fixed = s_fixed(client); client->retained.count > fixed;) {
         retained_entry_t entry = retained_pop_newest(&client->retained);
         announced |= entry.kind == RETAINED_GAP;
-        stats_add(&self->stats->pushes_given_up, entry.kind == RETAINED_PUSH);
+        if (entry.kind == RETAINED_PUSH) {
+            confirmation_add(self, client, entry.frame, (position_t){client->epoch, entry.seq},
+                             true);
+            stats_add(&self->stats->pushes_given_up, 1);
+        }
         s_drop(self, client, &entry);
     }
     return announced;

@@ -42,11 +42,13 @@ uint64_t policy_first_held(const policy_stage_t *stage)
 int64_t policy_age(const policy_stage_t *stage, uint64_t seq)
 {
     const client_t *client = stage->client;
-    if (stage->in_hand && stage->hand_seq == seq)
-        return 0;
-    const window_place_t *place = window_at(&client->window, client->view.next_seq, seq);
+    const window_place_t *place = &stage->hand;
+    if (!stage->in_hand || stage->hand_seq != seq)
+        place = window_at(&client->window, client->view.next_seq, seq);
     assert(place && place->frame);
-    return (int64_t)(tick_of(stage->now) - place->arrived) << TICK_SHIFT;
+    //  From the start of the tick that it came in: so the age grows as the clock does.
+    int64_t ticks = (uint32_t)(tick_of(stage->now) - place->arrived);
+    return (ticks << TICK_SHIFT) + (stage->now & ((1 << TICK_SHIFT) - 1));
 }
 
 //  ---- the hole at the head of the line ----------------------------------------------------------
