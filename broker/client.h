@@ -37,12 +37,14 @@ static inline uint32_t client_ms(int64_t now)
 #define CLIENT_GAPS 16
 
 typedef struct {
-    struct {
-        uint64_t from;
-        uint64_t to;
-    } ranges[CLIENT_GAPS];
-    uint32_t count; //  of all time; the ring has the last CLIENT_GAPS
-    uint64_t forgotten_to; //  no gap that the ring had ends after it
+    uint64_t from;
+    uint64_t to;
+} client_gap_t;
+
+typedef struct {
+    client_gap_t ranges[CLIENT_GAPS]; //  the oldest first; no two touch each other
+    uint32_t count;
+    uint64_t forgotten_to; //  no gap that was remembered once ends after it
 } client_gaps_t;
 
 typedef enum { NUMBERED_BY_NOBODY, NUMBERED_BY_PUBLISHERS, NUMBERED_BY_BROKER } numbering_t;

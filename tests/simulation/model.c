@@ -166,6 +166,7 @@ static void s_start_over(model_client_t *client, uint64_t epoch, uint64_t next_s
     client->next_seq = next_seq;
     client->by_publishers = client->by_broker = false;
     client->gaps.count = 0;
+    client->forgotten_to = 0;
     client->hole_since = 0;
 }
 
@@ -264,8 +265,7 @@ bool model_is_marked(const model_client_t *client, uint64_t seq)
 
 bool model_was_given_up(const model_client_t *client, uint64_t seq)
 {
-    uint32_t known = client->gaps.count > GAPS_KNOWN ? client->gaps.count - GAPS_KNOWN : 0;
-    for (uint32_t i = known; i < client->gaps.count; i++)
+    for (uint32_t i = 0; i < client->gaps.count; i++)
         if (client->gaps.items[i].from <= seq && seq <= client->gaps.items[i].to)
             return true;
     return false;
@@ -274,25 +274,26 @@ bool model_was_given_up(const model_client_t *client, uint64_t seq)
 //  Gaps that touch each other are one, as far as they are remembered.
 void model_note_gap(model_client_t *client, uint64_t from, uint64_t to)
 {
-    uint32_t known = client->gaps.count > GAPS_KNOWN ? client->gaps.count - GAPS_KNOWN : 0;
-    for (uint32_t i = client->gaps.count; i-- > known;) {
+    model_range_t whole = {from, to}, *oldest = client->gaps.items;
+    for (uint32_t i = client->gaps.count; i-- > 0;) {
         model_range_t *range = &client->gaps.items[i];
-        if (from > range->to + 1 || to < range->from - 1)
+        if (from > range->to + 1 || to + 1 < range->from)
             continue;
-        range->from = from < range->from ? from : range->from;
-        range->to = to > range->to ? to : range->to;
-        return;
+        whole.from = range->from < whole.from ? range->from : whole.from;
+        whole.to = range->to > whole.to ? range->to : whole.to;
+        memmove(range, range + 1, (--client->gaps.count - i) * sizeof *range);
     }
-    MODEL_APPEND(&client->gaps, ((model_range_t){from, to}));
+    if (client->gaps.count == GAPS_KNOWN) {
+        client->forgotten_to =
+            oldest->to > client->forgotten_to ? oldest->to : client->forgotten_to;
+        memmove(oldest, oldest + 1, --client->gaps.count * sizeof *oldest);
+    }
+    MODEL_APPEND(&client->gaps, whole);
 }
 
 bool model_may_have_given_up(const model_client_t *client, uint64_t seq)
 {
-    uint64_t forgotten = 0;
-    for (uint32_t i = 0; i + GAPS_KNOWN < client->gaps.count; i++)
-        if (client->gaps.items[i].to > forgotten)
-            forgotten = client->gaps.items[i].to;
-    return seq <= forgotten || model_was_given_up(client, seq);
+    return seq <= client->forgotten_to || model_was_given_up(client, seq);
 }
 
 void model_announce(model_t *self, model_client_t *client, uint64_t from, uint64_t to, int64_t now)

@@ -97,7 +97,8 @@ typedef struct {
     uint64_t epoch, next_seq;
     MODEL_LIST(model_held_t) held;
     MODEL_LIST(uint64_t) marks; //  seqs that a Skip gave up, ahead of next_seq
-    MODEL_LIST(model_range_t) gaps; //  all that were given up in this epoch
+    MODEL_LIST(model_range_t) gaps; //  that are remembered, of this epoch
+    uint64_t forgotten_to; //  none that was remembered once ends after it
     MODEL_LIST(model_entry_t) log; //  all that was ever released, and stands
     MODEL_LIST(model_entry_t) expired; //  what a notice in the log has taken the place of
     MODEL_LIST(model_fate_t) fates; //  that publishers are to be told, and have not been
