@@ -134,7 +134,7 @@ static bool s_take(core_t *self, client_t *client, frame_t *frame, const push_t 
                    int64_t now)
 {
     window_place_t place = {frame, push->bytes, push->size, tick_of(now)};
-    bool to_number = push->numberless && !client_is(client, POLICY_PASSTHROUGH);
+    bool to_number = seq != push->seq;
     if (to_number || self->sparse) {
         place.frame = to_number ? s_numbered(push, seq) : frame_copy(push->bytes, push->size);
         if (!place.frame)

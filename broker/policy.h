@@ -24,7 +24,7 @@
 #include <stdint.h>
 
 //  Grows with every change to this header that a policy has to be built anew for.
-#define POLICY_ABI 1
+#define POLICY_ABI 1u
 
 //  What a client of the policy is like to the core.
 typedef enum {

@@ -587,6 +587,8 @@ static void test_print_reads_back(void **state)
         "http\n    bind =\n",
         "front\n    bind = 'ipc:///tmp/ \"a\" #b '\n    bind = \"ipc://it's\"\n",
         "security\n    allow_plaintext = 1\nlog\n    level = debug\n    format = json\n",
+        "ordering\n    plugin = /p.so\n    rule\n        match = '\"*'\n        policy = mine\n"
+        "    rule\n        match = ?\n        gap_alarm = 0\n        first_seq = 7\n",
         "delivery\n    allow_endpoint = ipc://*\n    allow_endpoint = tcp://*:*\n    route\n"
         "        match = \"#\"\n        endpoint = ipc:///1\n    route\n        endpoint = "
         "ipc:///2\n"
