@@ -49,7 +49,7 @@ void core_ack(core_t *self, receiver_t *receiver, const void *id, size_t id_size
               position_t position, int64_t now)
 {
     client_t *client = s_own_client(self, receiver, id, id_size, now);
-    if (!client || receiver->ack_none)
+    if (!client || delivery_is_unacked(client))
         return;
     if (!s_ack(self, client, position, now))
         stats_add(&self->stats->acks_beyond, 1);
@@ -61,7 +61,7 @@ void core_missing(core_t *self, receiver_t *receiver, const void *id, size_t id_
                   position_t position, int64_t now)
 {
     client_t *client = s_own_client(self, receiver, id, id_size, now);
-    if (!client || receiver->ack_none)
+    if (!client || delivery_is_unacked(client))
         return;
     if (!s_ack(self, client, position, now)) {
         stats_add(&self->stats->acks_beyond, 1);

@@ -41,10 +41,10 @@ static void s_take_over(core_t *self, client_t *client, receiver_t *to)
 }
 
 //  Brings the client to where the receiver says that it is. Returns false if that is ahead of all
-//  that was released, while the broker knows better.
+//  that was released, while the broker knows better. Passthrough has no positions: all are well.
 static bool s_agree(core_t *self, client_t *client, position_t position, int64_t now)
 {
-    if (position_compare(position, client->acked) <= 0)
+    if (client_is(client, POLICY_PASSTHROUGH) || position_compare(position, client->acked) <= 0)
         return true;
     if (position_compare(position, client_released(client)) <= 0) {
         retention_cover(self, client, position);
@@ -70,10 +70,12 @@ bool core_attach_client(core_t *self, receiver_t *receiver, const void *id, size
         *position = client_released(client);
         return false;
     }
-    redelivery_go_back(self, client);
+    if (!client_is(client, POLICY_PASSTHROUGH)) {
+        redelivery_go_back(self, client);
+        *position = client->acked;
+    }
     s_take_over(self, client, receiver);
     client->attached_by_name = true;
-    *position = client->acked;
     delivery_offer(self, client);
     return true;
 }

@@ -6,6 +6,7 @@
 #include "http.h"
 #include "log.h"
 #include "orderer.h"
+#include "ordering.h"
 #include "worker.h"
 #include <sodium.h>
 #include <stdlib.h>
@@ -36,6 +37,7 @@ struct broker {
     unsigned wanted; //  workers
     bool drained;
     core_route_t *routes;
+    ordering_t *ordering;
     orderer_t *orderer;
     front_t *front;
     http_t *http;
@@ -95,10 +97,6 @@ static core_settings_t s_core_settings(const broker_t *self)
     uint64_t on_their_way = (uint64_t)config->workers.send_hwm * config->workers.batch_bytes;
     uint64_t largest = 4 * (uint64_t)config->front.max_payload;
     core_settings_t settings = {
-        .policy = policy_named(config->ordering.policy),
-        .window = config->ordering.window,
-        .first_seq = config->ordering.first_seq,
-        .gap_alarm = config->ordering.gap_alarm * 1000000LL,
         .max_clients = config->ordering.max_clients,
         .client_idle_timeout = config->ordering.client_idle_timeout * 1000000LL,
         .memory_max = config->ordering.memory_max,
@@ -116,6 +114,7 @@ static core_settings_t s_core_settings(const broker_t *self)
         .first_generation = self->instance,
     };
     memcpy(settings.key, self->key, sizeof self->key);
+    ordering_apply(self->ordering, &settings);
     return settings;
 }
 
@@ -193,7 +192,8 @@ broker_t *broker_new(const config_t *config, char **error)
     randombytes_buf(self->key, sizeof self->key);
     s_raise_limits(self);
     self->stats = stats_new(self->instance, pipe_clock());
-    if (self->stats && s_start_workers(self) && s_start_orderer(self) &&
+    self->ordering = ordering_new(config, error);
+    if (self->ordering && self->stats && s_start_workers(self) && s_start_orderer(self) &&
         s_start_front(self, error) && s_start_http(self, error)) {
         atomic_store(&self->stats->ready, 1);
         return self;
@@ -346,6 +346,7 @@ static uint64_t s_take_apart(broker_t *self, uint32_t linger)
     s_empty_worker_pipes(self);
     uint64_t kept = self->orderer ? orderer_kept(self->orderer) : 0;
     orderer_destroy(&self->orderer, linger);
+    ordering_destroy(&self->ordering);
     front_destroy(&self->front, linger > REPLIES_LINGER ? linger : REPLIES_LINGER);
     for (unsigned k = 0; k < STATS_WORKERS_MAX; k++)
         s_take_apart_worker(&self->workers[k]);

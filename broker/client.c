@@ -4,15 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-client_t *client_new(const void *id, size_t id_size, uint64_t hash, const policy_t *policy,
-                     uint32_t window, uint64_t first_seq)
+client_t *client_new(const void *id, size_t id_size, uint64_t hash, const rule_t *rule)
 {
-    client_t *self = calloc(1, client_state_offset(id_size) + policy->state_size);
+    uint64_t first_seq = rule->settings.first_seq;
+    client_t *self = calloc(1, client_state_offset(id_size) + rule->policy->state_size);
     if (!self)
         return NULL;
-    self->policy = policy;
+    self->rule = rule;
     self->hash = hash;
-    self->view = (policy_view_t){.next_seq = first_seq, .window = window};
+    self->view = (policy_view_t){.next_seq = first_seq, .window = rule->settings.window};
     self->acked = (position_t){0, first_seq - 1};
     self->marker_due = true;
     self->id_size = (uint8_t)id_size;
@@ -37,46 +37,46 @@ void client_destroy(client_t **self_p)
     *self_p = NULL;
 }
 
-static uint32_t s_known(const client_gaps_t *gaps)
+//  Takes out the gaps that from..to touches, which are then part of it, so that what is remembered
+//  does not depend on how many steps a gap has grown in.
+static void s_join(client_gaps_t *gaps, uint64_t *from, uint64_t *to)
 {
-    return gaps->count < CLIENT_GAPS ? gaps->count : CLIENT_GAPS;
+    uint64_t first = *from, last = *to;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < gaps->count; i++) {
+        client_gap_t gap = gaps->ranges[i];
+        if (first > gap.to + 1 || last + 1 < gap.from) {
+            gaps->ranges[kept++] = gap;
+            continue;
+        }
+        *from = gap.from < *from ? gap.from : *from;
+        *to = gap.to > *to ? gap.to : *to;
+    }
+    gaps->count = kept;
 }
 
-//  Adds from..to to the youngest gap remembered that it touches. Returns false if there is none.
-static bool s_widen(client_gaps_t *gaps, uint64_t from, uint64_t to)
+static void s_forget_oldest(client_gaps_t *gaps)
 {
-    for (uint32_t i = 1; i <= s_known(gaps); i++) {
-        uint32_t place = (gaps->count - i) % CLIENT_GAPS;
-        if (from > gaps->ranges[place].to + 1 || to + 1 < gaps->ranges[place].from)
-            continue;
-        if (from < gaps->ranges[place].from)
-            gaps->ranges[place].from = from;
-        if (to > gaps->ranges[place].to)
-            gaps->ranges[place].to = to;
-        return true;
-    }
-    return false;
+    if (gaps->ranges[0].to > gaps->forgotten_to)
+        gaps->forgotten_to = gaps->ranges[0].to;
+    gaps->count--;
+    memmove(gaps->ranges, gaps->ranges + 1, gaps->count * sizeof gaps->ranges[0]);
 }
 
 void client_note_gap(client_t *self, uint64_t from, uint64_t to)
 {
-    if (self->gaps && s_widen(self->gaps, from, to))
-        return;
     //  Without memory a late push is told DUPLICATE, which keeps it out just as well.
     if (!self->gaps && !(self->gaps = calloc(1, sizeof *self->gaps)))
         return;
-    uint32_t place = self->gaps->count++ % CLIENT_GAPS;
-    if (self->gaps->ranges[place].to > self->gaps->forgotten_to)
-        self->gaps->forgotten_to = self->gaps->ranges[place].to;
-    self->gaps->ranges[place].from = from;
-    self->gaps->ranges[place].to = to;
+    s_join(self->gaps, &from, &to);
+    if (self->gaps->count == CLIENT_GAPS)
+        s_forget_oldest(self->gaps);
+    self->gaps->ranges[self->gaps->count++] = (client_gap_t){from, to};
 }
 
 bool client_gave_up(const client_t *self, uint64_t seq)
 {
-    if (!self->gaps)
-        return false;
-    for (uint32_t i = 0; i < s_known(self->gaps); i++)
+    for (uint32_t i = 0; self->gaps && i < self->gaps->count; i++)
         if (seq >= self->gaps->ranges[i].from && seq <= self->gaps->ranges[i].to)
             return true;
     return false;

@@ -9,9 +9,9 @@
 #ifndef SEQPUSH_CLIENT_H
 #define SEQPUSH_CLIENT_H
 
-#include "policy.h"
 #include "push.h"
 #include "retained.h"
+#include "rule.h"
 #include "timer.h"
 #include "window.h"
 
@@ -37,12 +37,14 @@ static inline uint32_t client_ms(int64_t now)
 #define CLIENT_GAPS 16
 
 typedef struct {
-    struct {
-        uint64_t from;
-        uint64_t to;
-    } ranges[CLIENT_GAPS];
-    uint32_t count; //  of all time; the ring has the last CLIENT_GAPS
-    uint64_t forgotten_to; //  no gap that the ring had ends after it
+    uint64_t from;
+    uint64_t to;
+} client_gap_t;
+
+typedef struct {
+    client_gap_t ranges[CLIENT_GAPS]; //  the oldest first; no two touch each other
+    uint32_t count;
+    uint64_t forgotten_to; //  no gap that was remembered once ends after it
 } client_gaps_t;
 
 typedef enum { NUMBERED_BY_NOBODY, NUMBERED_BY_PUBLISHERS, NUMBERED_BY_BROKER } numbering_t;
@@ -53,7 +55,7 @@ typedef struct client {
     position_t acked; //  before the first retained entry
     window_t window;
     retained_t retained;
-    const policy_t *policy;
+    const rule_t *rule;
     client_gaps_t *gaps; //  NULL: none yet
     uint64_t hash;
 
@@ -86,9 +88,9 @@ typedef struct client {
     uint8_t id[]; //  then the policy's record
 } client_t;
 
-//  Makes a client that expects `first_seq` in epoch 0. NULL: no memory.
-client_t *client_new(const void *id, size_t id_size, uint64_t hash, const policy_t *policy,
-                     uint32_t window, uint64_t first_seq);
+//  Makes a client that expects the first seq of its rule, which outlives it, in epoch 0. NULL: no
+//  memory.
+client_t *client_new(const void *id, size_t id_size, uint64_t hash, const rule_t *rule);
 
 //  Frees the client and what it keeps. It must be in no list any more.
 void client_destroy(client_t **self_p);
@@ -102,6 +104,11 @@ static inline size_t client_state_offset(size_t id_size)
 static inline void *client_state(client_t *self)
 {
     return (uint8_t *)self + client_state_offset(self->id_size);
+}
+
+static inline bool client_is(const client_t *self, policy_kind_t kind)
+{
+    return self->rule->policy->kind == kind;
 }
 
 //  Pushes and notices kept, held or released.

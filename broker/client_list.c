@@ -87,8 +87,7 @@ static client_t *s_make_client(core_t *self, const void *id, size_t id_size, uin
             return NULL;
         s_drop_client(self, idlest);
     }
-    client_t *client = client_new(id, id_size, hash, self->settings.policy, self->settings.window,
-                                  self->settings.first_seq);
+    client_t *client = client_new(id, id_size, hash, rule_of(self, id, id_size));
     if (!client || !client_table_add(&self->clients, client)) {
         client_destroy(&client);
         return NULL;

@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #define ENCODING_ROOM 1024 //  bytes around a payload that count as kept with it, and some to spare
-#define ROUTE "delivery/route"
 #define PAYLOADS_MIN 8 //  an eighth of the memory is the reserve, and must hold one payload
 
 //  Where a value comes from; a later layer takes the place of an earlier one.
@@ -33,7 +32,8 @@ typedef struct {
     const char *file;
     layer_t layer; //  of what is being read
     config_error_t error; //  with its place
-    unsigned route_line; //  where the route that is being read begins; 0: none is
+    const config_key_t *section; //  the route or rule that is being read; NULL: none is
+    unsigned section_line; //  where it begins
     setting_t *settings; //  in the order taken
     size_t setting_count;
 } loader_t;
@@ -98,13 +98,23 @@ static bool s_note(loader_t *self, const config_key_t *key, size_t index)
     return true;
 }
 
-//  Was the key given before in this layer, or in this route?
-static bool s_is_repeated(const loader_t *self, const config_key_t *key, const char *const *field)
+//  Was the key given before in this layer, or in this route or rule?
+static bool s_is_repeated(const loader_t *self, const config_key_t *key)
 {
-    if (key->in_route)
-        return *field != NULL;
-    const setting_t *last = s_setting(self, key, 0);
+    size_t index = 0;
+    if (config_key_is_in_section(key))
+        index = config_key_item_count(key, self->config) - 1;
+    const setting_t *last = s_setting(self, key, index);
     return last && last->layer == self->layer;
+}
+
+//  Which of several values of the key the next one is.
+static size_t s_next_index(const loader_t *self, const config_key_t *key)
+{
+    if (config_key_is_in_section(key))
+        return config_key_item_count(key, self->config) - 1;
+    return key->type == KEY_LIST ? ((config_list_t *)config_key_field(key, self->config))->count
+                                 : 0;
 }
 
 //  ---- taking values -----------------------------------------------------------------------------
@@ -117,13 +127,13 @@ static bool s_take(loader_t *self, const config_key_t *key, const char *text)
     if (wrong)
         return s_fail_value(self, key, text, wrong);
     void *field = config_key_field(key, self->config);
-    bool repeated = s_is_repeated(self, key, field);
+    bool repeated = s_is_repeated(self, key);
     if (repeated && key->type != KEY_LIST)
         return config_error_set(&self->error, key->path, "is given twice, expected it once");
     if (!repeated)
         config_value_clear(key, field);
-    size_t index = key->type == KEY_LIST ? ((config_list_t *)field)->count : 0;
-    return (s_note(self, key, index) && config_value_store(key, field, text, number)) ||
+    return (s_note(self, key, s_next_index(self, key)) &&
+            config_value_store(key, field, text, number)) ||
            s_no_memory(self, key->path);
 }
 
@@ -147,43 +157,48 @@ static bool s_load_defaults(loader_t *self)
     return true;
 }
 
-static bool s_begin_route(loader_t *self)
+static bool s_begin_section(loader_t *self, const config_key_t *key)
 {
-    size_t count = self->config->delivery.route_count;
-    config_route_t *routes = realloc(self->config->delivery.routes, (count + 1) * sizeof *routes);
-    if (!routes)
+    if (!config_key_add_item(key, self->config))
         return s_no_memory(self, NULL);
-    routes[count] = (config_route_t){0};
-    self->config->delivery.routes = routes;
-    self->config->delivery.route_count++;
-    self->route_line = self->error.line;
+    self->section = key;
+    self->section_line = self->error.line;
     return true;
 }
 
-//  A route that was read whole must have both its keys.
-static bool s_end_route(loader_t *self)
+//  A route or rule that was read whole must have what is required.
+static bool s_end_section(loader_t *self)
 {
-    if (!self->route_line)
+    const config_key_t *section = self->section;
+    if (!section)
         return true;
+    size_t index = config_key_item_count(section, self->config) - 1;
     for (const config_key_t *key = config_keys; key->path; key++) {
-        if (!key->in_route || *(char *const *)config_key_field(key, self->config))
+        if (key->section != section->section || !key->required || s_setting(self, key, index))
             continue;
-        s_move(self, LAYER_FILE, self->route_line);
-        return config_error_set(&self->error, ROUTE, "has no %s, expected one",
+        s_move(self, LAYER_FILE, self->section_line);
+        return config_error_set(&self->error, section->path, "has no %s, expected one",
                                 strrchr(key->path, '/') + 1);
     }
-    self->route_line = 0;
+    self->section = NULL;
     return true;
 }
 
-//  Takes a section, or a key with its value, of the file. What is not in the route ends it.
+//  True if the path lies in the route or rule that is being read.
+static bool s_is_in_section(const loader_t *self, const char *path)
+{
+    size_t size = self->section ? strlen(self->section->path) : 0;
+    return self->section && strncmp(path, self->section->path, size) == 0 && path[size] == '/';
+}
+
+//  Takes a section, or a key with its value, of the file. What is not in the route or rule
+//  that is being read ends it.
 static bool s_take_item(void *taker, const config_item_t *item)
 {
     loader_t *self = taker;
-    bool in_route = strncmp(item->path, ROUTE "/", strlen(ROUTE "/")) == 0;
     const config_key_t *key = config_key_find(item->path);
     bool is_section = config_key_is_section(item->path);
-    if (!in_route && !s_end_route(self))
+    if (!s_is_in_section(self, item->path) && !s_end_section(self))
         return false;
     s_move(self, LAYER_FILE, item->line);
     if (!key && !is_section)
@@ -191,7 +206,7 @@ static bool s_take_item(void *taker, const config_item_t *item)
     if (is_section && item->assigned)
         return config_error_set(&self->error, item->path, "has a value, expected a section");
     if (is_section)
-        return !key || s_begin_route(self);
+        return !key || s_begin_section(self, key);
     if (!item->assigned)
         return s_fail_value(self, key, NULL, "has no value");
     return s_take(self, key, item->value);
@@ -200,7 +215,7 @@ static bool s_take_item(void *taker, const config_item_t *item)
 static bool s_load_file(loader_t *self)
 {
     s_move(self, LAYER_FILE, 0);
-    return config_file_read(s_take_item, self, &self->error) && s_end_route(self);
+    return config_file_read(s_take_item, self, &self->error) && s_end_section(self);
 }
 
 static bool s_load_set(loader_t *self, const char *set)
@@ -211,7 +226,7 @@ static bool s_load_set(loader_t *self, const char *set)
         return s_no_memory(self, NULL);
     const config_key_t *key = config_key_find(path);
     bool ok;
-    if (key && (key->in_route || key->type == KEY_ROUTES))
+    if (key && key->section != SECTION_NONE)
         ok = config_error_set(&self->error, path, "stands in the file alone, expected it there");
     else if (config_key_is_section(path))
         ok = config_error_set(&self->error, path, "is a section, expected SECTION/KEY=VALUE");
@@ -230,6 +245,33 @@ static bool s_load_sets(loader_t *self, char *const *sets, size_t count)
     s_move(self, LAYER_SET, 0);
     for (size_t i = 0; i < count; i++)
         if (!s_load_set(self, sets[i]))
+            return false;
+    return true;
+}
+
+//  ---- rules -------------------------------------------------------------------------------------
+
+//  Gives a rule what it does not say: what ordering says, when all layers are read.
+static bool s_complete_rule(loader_t *self, size_t index)
+{
+    config_rule_t *rule = &self->config->ordering.rules[index];
+#define GIVEN(key) s_setting(self, config_key_find("ordering/rule/" #key), index)
+#define COMPLETE(key) rule->key = GIVEN(key) ? rule->key : self->config->ordering.key
+    COMPLETE(window);
+    COMPLETE(first_seq);
+    COMPLETE(gap_timeout);
+    COMPLETE(gap_alarm);
+#undef COMPLETE
+    if (!GIVEN(policy))
+        rule->policy = strdup(self->config->ordering.policy);
+#undef GIVEN
+    return rule->policy || s_no_memory(self, NULL);
+}
+
+static bool s_complete_rules(loader_t *self)
+{
+    for (size_t i = 0; i < self->config->ordering.rule_count; i++)
+        if (!s_complete_rule(self, i))
             return false;
     return true;
 }
@@ -271,6 +313,46 @@ static bool s_check_pairs(loader_t *self)
                         "room for eight payloads and 1024 bytes with each");
 }
 
+//  A window that a rule has of its own must go with the backlog too.
+static bool s_check_windows(loader_t *self)
+{
+    const config_key_t *key = config_key_find("ordering/rule/window");
+    uint32_t backlog = self->config->delivery.backlog;
+    for (size_t i = 0; i < self->config->ordering.rule_count; i++) {
+        uint32_t window = self->config->ordering.rules[i].window;
+        if (window <= backlog / 2)
+            continue;
+        s_blame(self, s_setting(self, key, i));
+        return config_error_set(&self->error, key->path,
+                                "%" PRIu32 " does not go with delivery/backlog = %" PRIu32
+                                ", expected a window of at most half the backlog",
+                                window, backlog);
+    }
+    return true;
+}
+
+static bool s_check_policy(loader_t *self, const char *path, size_t index, const char *name)
+{
+    const config_key_t *key = config_key_find(path);
+    const setting_t *setting = s_setting(self, key, index);
+    if (!setting || config_value_is_named(key, name))
+        return true;
+    s_blame(self, setting);
+    return s_fail_value(self, key, name, "is not known");
+}
+
+//  What a plug-in brings is seen when it is loaded.
+static bool s_check_policies(loader_t *self)
+{
+    const config_t *config = self->config;
+    if (*config->ordering.plugin)
+        return true;
+    for (size_t i = 0; i < config->ordering.rule_count; i++)
+        if (!s_check_policy(self, "ordering/rule/policy", i, config->ordering.rules[i].policy))
+            return false;
+    return s_check_policy(self, "ordering/policy", 0, config->ordering.policy);
+}
+
 static bool s_check_local(loader_t *self, const char *path, size_t index, const char *text)
 {
     if (!*text || config_value_is_local(text))
@@ -301,7 +383,8 @@ config_t *config_load(const char *file, char *const *sets, size_t set_count, cha
     loader_t self = {.file = file ? file : ""};
     self.config = calloc(1, sizeof *self.config);
     bool ok = self.config && s_load_defaults(&self) && (!file || s_load_file(&self)) &&
-              s_load_sets(&self, sets, set_count) && s_check_pairs(&self) &&
+              s_load_sets(&self, sets, set_count) && s_complete_rules(&self) &&
+              s_check_pairs(&self) && s_check_windows(&self) && s_check_policies(&self) &&
               s_check_plaintext(&self);
     free(self.settings);
     if (!ok)
@@ -320,8 +403,13 @@ void config_destroy(config_t **self_p)
         free(self->delivery.routes[i].endpoint);
     }
     free(self->delivery.routes);
+    for (size_t i = 0; i < self->ordering.rule_count; i++) {
+        free(self->ordering.rules[i].match);
+        free(self->ordering.rules[i].policy);
+    }
+    free(self->ordering.rules);
     for (const config_key_t *key = config_keys; key->path; key++)
-        if (!key->in_route)
+        if (!config_key_is_in_section(key))
             config_value_clear(key, config_key_field(key, self));
     free(self);
     *self_p = NULL;

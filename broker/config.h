@@ -25,6 +25,17 @@ typedef struct {
     char *endpoint; //  tcp://literal:port or ipc://path
 } config_route_t;
 
+//  ordering/rule: how clients whose id matches are ordered. What the rule does not say is as in
+//  ordering itself.
+typedef struct {
+    char *match; //  glob over the client id
+    char *policy;
+    uint32_t window;
+    uint64_t first_seq;
+    uint32_t gap_timeout; //  ms
+    uint32_t gap_alarm; //  ms
+} config_rule_t;
+
 typedef struct {
     struct {
         uint32_t drain_timeout; //  ms
@@ -36,12 +47,16 @@ typedef struct {
     } front;
     struct {
         char *policy; //  name of the ordering policy
+        char *plugin; //  path of a shared object with one more policy; empty: none
         uint32_t window; //  places, a power of two is not asked for
         uint64_t first_seq; //  first seq of a client without state
+        uint32_t gap_timeout; //  ms that a policy with a deadline waits for a hole
         uint32_t gap_alarm; //  ms a hole may be open before it is reported; 0: never
         uint32_t max_clients; //  clients with state
         uint32_t client_idle_timeout; //  ms
         uint64_t memory_max; //  bytes kept in all
+        config_rule_t *rules; //  the first that matches a client holds
+        size_t rule_count;
     } ordering;
     struct {
         uint32_t count; //  worker actors

@@ -2,12 +2,13 @@
 
 #include "config_key.h"
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 //  ---- the table ---------------------------------------------------------------------------------
 
 //  The policies, levels and formats that a configuration may name.
-static const char *const s_policies[] = {"strict", NULL};
+static const char *const s_policies[] = {"strict", "deadline", "latest", "passthrough", NULL};
 static const char *const s_levels[] = {"error", "warning", "info", "debug", NULL};
 static const char *const s_formats[] = {"text", "json", NULL};
 
@@ -20,8 +21,18 @@ static const char *const s_formats[] = {"text", "json", NULL};
         char *: KEY_TEXT,                                                                              \
         config_list_t: KEY_LIST)
 #define KEY(section, key) .path = #section "/" #key, FIELD(config_t, section.key)
-#define ROUTE_KEY(key) .path = "delivery/route/" #key, .in_route = true, FIELD(config_route_t, key)
+#define ROUTE_KEY(key) \
+    .path = "delivery/route/" #key, .section = SECTION_ROUTE, FIELD(config_route_t, key)
+#define RULE_KEY(key) \
+    .path = "ordering/rule/" #key, .section = SECTION_RULE, FIELD(config_rule_t, key)
 #define RANGE(low, high, of) .min = (low), .max = (high), .unit = (of)
+
+//  Of ordering and of its rules.
+#define POLICY_VALUES .names = s_policies, .open = true
+#define WINDOW_VALUES RANGE(1, MIB, "seqs")
+#define FIRST_SEQ_VALUES RANGE(1, INT64_MAX, NULL)
+#define GAP_TIMEOUT_VALUES RANGE(1, DAY, "ms")
+#define GAP_ALARM_VALUES RANGE(0, DAY, "ms")
 
 #define MIB (1 << 20)
 #define MINUTE 60000
@@ -38,13 +49,17 @@ const config_key_t config_keys[] = {
     {KEY(front, publisher_credit), .initial = "65536", RANGE(1, MIB, "pushes"),
      .help = "pushes that a publisher may have undecided"},
 
-    {KEY(ordering, policy), .initial = "strict", .names = s_policies,
+    {KEY(ordering, policy), .initial = "strict", POLICY_VALUES,
      .help = "what decides which push a client may receive next"},
-    {KEY(ordering, window), .initial = "1024", RANGE(1, MIB, "seqs"),
+    {KEY(ordering, plugin), .initial = "", .optional = true, .form = FORM_FILE,
+     .help = "shared object with one more policy; empty: none"},
+    {KEY(ordering, window), .initial = "1024", WINDOW_VALUES,
      .help = "how far ahead of the next expected seq a push may be held"},
-    {KEY(ordering, first_seq), .initial = "1", RANGE(1, INT64_MAX, NULL),
+    {KEY(ordering, first_seq), .initial = "1", FIRST_SEQ_VALUES,
      .help = "first seq of a client without state"},
-    {KEY(ordering, gap_alarm), .initial = "1000", RANGE(0, DAY, "ms"),
+    {KEY(ordering, gap_timeout), .initial = "5000", GAP_TIMEOUT_VALUES,
+     .help = "how long the policy deadline waits for a hole to be filled"},
+    {KEY(ordering, gap_alarm), .initial = "1000", GAP_ALARM_VALUES,
      .help = "how long a hole may be open before it is reported; 0: never reported"},
     {KEY(ordering, max_clients), .initial = "1000000", RANGE(1, 100000000, "clients"),
      .help = "clients with state"},
@@ -52,6 +67,16 @@ const config_key_t config_keys[] = {
      .help = "how long an idle client of which nothing is kept has state"},
     {KEY(ordering, memory_max), .initial = "268435456", RANGE(65536, UINT64_C(1) << 40, "bytes"),
      .help = "what is kept in all"},
+    {.path = "ordering/rule",
+     .type = KEY_SECTIONS,
+     .section = SECTION_RULE,
+     .help = "clients whose id matches a glob are ordered in a way of their own; may repeat"},
+    {RULE_KEY(match), .required = true},
+    {RULE_KEY(policy), POLICY_VALUES},
+    {RULE_KEY(window), WINDOW_VALUES},
+    {RULE_KEY(first_seq), FIRST_SEQ_VALUES},
+    {RULE_KEY(gap_timeout), GAP_TIMEOUT_VALUES},
+    {RULE_KEY(gap_alarm), GAP_ALARM_VALUES},
 
     {KEY(workers, count), RANGE(1, 64, "workers"), .live = true,
      .help = "sender workers; default: half the processors"},
@@ -77,10 +102,11 @@ const config_key_t config_keys[] = {
     {KEY(delivery, allow_endpoint), .initial = "tcp://127.0.0.1:*", .form = FORM_PATTERN,
      .help = "endpoints that receivers may name; may repeat"},
     {.path = "delivery/route",
-     .type = KEY_ROUTES,
+     .type = KEY_SECTIONS,
+     .section = SECTION_ROUTE,
      .help = "clients whose id matches a glob go to a fixed endpoint, unacknowledged; may repeat"},
-    {ROUTE_KEY(match)},
-    {ROUTE_KEY(endpoint), .form = FORM_CONNECT},
+    {ROUTE_KEY(match), .required = true},
+    {ROUTE_KEY(endpoint), .required = true, .form = FORM_CONNECT},
 
     {KEY(http, bind), .initial = "127.0.0.1:5580", .optional = true, .form = FORM_ADDRESS,
      .help = "metrics and status; empty: off"},
@@ -117,11 +143,53 @@ bool config_key_begins_section(const config_key_t *self)
     return self == config_keys || !s_same_part(self->path, self[-1].path);
 }
 
+bool config_key_is_in_section(const config_key_t *self)
+{
+    return self->section != SECTION_NONE && self->type != KEY_SECTIONS;
+}
+
+static bool s_add_route(config_t *config)
+{
+    size_t count = config->delivery.route_count;
+    config_route_t *routes = realloc(config->delivery.routes, (count + 1) * sizeof *routes);
+    if (!routes)
+        return false;
+    routes[count] = (config_route_t){0};
+    config->delivery.routes = routes;
+    config->delivery.route_count++;
+    return true;
+}
+
+static bool s_add_rule(config_t *config)
+{
+    size_t count = config->ordering.rule_count;
+    config_rule_t *rules = realloc(config->ordering.rules, (count + 1) * sizeof *rules);
+    if (!rules)
+        return false;
+    rules[count] = (config_rule_t){0};
+    config->ordering.rules = rules;
+    config->ordering.rule_count++;
+    return true;
+}
+
+bool config_key_add_item(const config_key_t *self, config_t *config)
+{
+    return self->section == SECTION_ROUTE ? s_add_route(config) : s_add_rule(config);
+}
+
+size_t config_key_item_count(const config_key_t *self, const config_t *config)
+{
+    return self->section == SECTION_ROUTE ? config->delivery.route_count
+                                          : config->ordering.rule_count;
+}
+
 void *config_key_field(const config_key_t *self, const config_t *config)
 {
-    if (!self->in_route)
+    if (!config_key_is_in_section(self))
         return (char *)config + self->offset;
-    return (char *)&config->delivery.routes[config->delivery.route_count - 1] + self->offset;
+    size_t last = config_key_item_count(self, config) - 1;
+    return self->section == SECTION_ROUTE ? (char *)&config->delivery.routes[last] + self->offset
+                                          : (char *)&config->ordering.rules[last] + self->offset;
 }
 
 uint64_t config_key_number(const config_key_t *self, const config_t *config)

@@ -12,24 +12,36 @@
 #include <stdint.h>
 #include <stdio.h>
 
-//  The type of a key's field; KEY_ROUTES is a section that may repeat.
+//  The type of a key's field; KEY_SECTIONS is a section that may repeat.
 typedef enum {
     KEY_UINT32,
     KEY_UINT64,
     KEY_FLAG,
     KEY_TEXT,
     KEY_LIST,
-    KEY_ROUTES,
+    KEY_SECTIONS,
 } config_key_type_t;
 
 //  What a text is about.
-typedef enum { FORM_ANY, FORM_BIND, FORM_CONNECT, FORM_PATTERN, FORM_ADDRESS } config_form_t;
+typedef enum {
+    FORM_ANY,
+    FORM_BIND,
+    FORM_CONNECT,
+    FORM_PATTERN,
+    FORM_ADDRESS,
+    FORM_FILE,
+} config_form_t;
+
+//  The sections that may repeat.
+typedef enum { SECTION_NONE, SECTION_ROUTE, SECTION_RULE } config_section_t;
 
 typedef struct {
     const char *path;
-    size_t offset; //  of the field in config_t, or in config_route_t
+    size_t offset; //  of the field in config_t, or in a section's item
     config_key_type_t type;
-    bool in_route;
+    config_section_t section; //  that may repeat, that it is or stands in
+    bool required; //  in such a section
+    bool open; //  a plug-in may bring a name that is not among `names`
     bool optional; //  may be empty
     bool live; //  a reload takes effect; of any other key it needs a restart
     const char *initial; //  default, as a file would have it; NULL: not a constant, or none
@@ -37,7 +49,7 @@ typedef struct {
     const char *unit; //  of a number; NULL: none
     const char *const *names; //  the texts that there are; NULL: any of its form
     config_form_t form; //  of a text
-    const char *help; //  of a route's key: NULL, the section has it
+    const char *help; //  in a section that may repeat: NULL, the section has it
 } config_key_t;
 
 //  All keys, section by section; a row without a path ends them.
@@ -49,8 +61,16 @@ const config_key_t *config_key_find(const char *path);
 //  True if it is the first one of its section.
 bool config_key_begins_section(const config_key_t *self);
 
-//  The field that the key fills, a text's or a list's or a number's; of a route's key it is that of
-//  the last route.
+//  True if the key stands in a section that may repeat.
+bool config_key_is_in_section(const config_key_t *self);
+
+//  Appends an empty item to the list that a section which may repeat makes; false: no memory. And
+//  how many items there are.
+bool config_key_add_item(const config_key_t *self, config_t *config);
+size_t config_key_item_count(const config_key_t *self, const config_t *config);
+
+//  The field that the key fills, a text's or a list's or a number's; in a section that may repeat it
+//  is that of the last item.
 void *config_key_field(const config_key_t *self, const config_t *config);
 
 //  The field's value, of a number or a flag.

@@ -29,12 +29,29 @@ static void s_print_routes(const config_t *self, FILE *out)
     }
 }
 
+static void s_print_rules(const config_t *self, FILE *out)
+{
+    for (size_t i = 0; i < self->ordering.rule_count; i++) {
+        const config_rule_t *rule = &self->ordering.rules[i];
+        fprintf(out, "    rule\n");
+        s_print_text(out, 8, "match", rule->match);
+        s_print_text(out, 8, "policy", rule->policy);
+        fprintf(out, "        window = %" PRIu32 "\n", rule->window);
+        fprintf(out, "        first_seq = %" PRIu64 "\n", rule->first_seq);
+        fprintf(out, "        gap_timeout = %" PRIu32 "\n", rule->gap_timeout);
+        fprintf(out, "        gap_alarm = %" PRIu32 "\n", rule->gap_alarm);
+    }
+}
+
 void config_key_print(const config_key_t *self, const config_t *config, FILE *out)
 {
     const char *name = strchr(self->path, '/') + 1;
     switch (self->type) {
-    case KEY_ROUTES:
-        s_print_routes(config, out);
+    case KEY_SECTIONS:
+        if (self->section == SECTION_ROUTE)
+            s_print_routes(config, out);
+        else
+            s_print_rules(config, out);
         break;
     case KEY_LIST:
         s_print_list(config_key_field(self, config), name, out);
@@ -62,7 +79,7 @@ static void s_print_help(const config_key_t *key, FILE *out)
 void config_print(const config_t *self, FILE *out)
 {
     for (const config_key_t *key = config_keys; key->path; key++) {
-        if (key->in_route)
+        if (config_key_is_in_section(key))
             continue;
         if (config_key_begins_section(key))
             fprintf(out, "%.*s\n", (int)strcspn(key->path, "/"), key->path);

@@ -17,6 +17,7 @@ static const char *const s_forms[] = {
     [FORM_CONNECT] = "tcp://ADDRESS:PORT or ipc:///PATH",
     [FORM_PATTERN] = "tcp://ADDRESS:PORT with * for any, or ipc://GLOB",
     [FORM_ADDRESS] = "ADDRESS:PORT, [ADDRESS]:PORT or nothing",
+    [FORM_FILE] = "an absolute path or nothing",
 };
 
 //  A whole decimal number without a sign; one that is too large for 64 bits gives the largest.
@@ -100,6 +101,8 @@ static const char *s_check_form(config_form_t form, const char *text)
 {
     if (form == FORM_ANY)
         return NULL;
+    if (form == FORM_FILE)
+        return *text == '/' ? NULL : "is no absolute path";
     const char *path = s_after(text, "ipc://");
     const char *host = form == FORM_ADDRESS ? text : s_after(text, "tcp://");
     if (path && form != FORM_ADDRESS)
@@ -126,8 +129,9 @@ static bool s_is_text(const config_key_t *key)
     return key->type == KEY_TEXT || key->type == KEY_LIST;
 }
 
-static bool s_is_named(const char *text, const char *const *names)
+bool config_value_is_named(const config_key_t *key, const char *text)
 {
+    const char *const *names = key->names;
     while (*names && strcmp(*names, text) != 0)
         names++;
     return *names != NULL;
@@ -145,7 +149,7 @@ static const char *s_check_text(const config_key_t *key, const char *text)
             return "has a control character";
     if (strchr(text, '"') && strchr(text, '\''))
         return "has quotes of both kinds";
-    if (key->names && !s_is_named(text, key->names))
+    if (key->names && !key->open && !config_value_is_named(key, text))
         return "is not known";
     return s_check_form(key->form, text);
 }

@@ -15,6 +15,9 @@
 //  or a flag it also sets `*number`.
 const char *config_value_check(const config_key_t *key, const char *text, uint64_t *number);
 
+//  Is the text one of the names that the key has?
+bool config_value_is_named(const config_key_t *key, const char *text);
+
 //  Writes what a value of the key may be.
 void config_value_put_expected(FILE *out, const config_key_t *key);
 

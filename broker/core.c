@@ -19,7 +19,7 @@ core_t *core_new(const core_settings_t *settings, orderer_stats_t *stats)
     self->idle_timer.kind = TIMER_IDLE;
     self->oldest_timer.kind = TIMER_OLDEST;
     self->compaction_timer.kind = TIMER_COMPACTION;
-    if (!route_open_all(self))
+    if (!rule_make_all(self) || !route_open_all(self))
         core_destroy(&self);
     return self;
 }
@@ -32,6 +32,7 @@ void core_destroy(core_t **self_p)
     client_list_fini(self);
     delivery_fini(self);
     route_fini(self);
+    rule_fini(self);
     receiver_table_fini(self);
     timer_fini(&self->timers);
     free(self->confirmations);

@@ -12,10 +12,10 @@
 #define SEQPUSH_CORE_H
 
 #include "dispatch.h"
-#include "policy.h"
 #include "push.h"
 #include "receiver.h"
 #include "request.h"
+#include "rule.h"
 #include "stats.h"
 
 typedef struct core core_t;
@@ -29,7 +29,10 @@ typedef struct {
     const policy_t *policy;
     uint32_t window; //  seqs
     uint64_t first_seq;
+    int64_t gap_timeout; //  ns
     int64_t gap_alarm; //  ns; 0: never
+    const rule_t *rules; //  borrowed: of clients that one matches, in place of the five above
+    size_t rule_count;
     uint32_t max_clients;
     int64_t client_idle_timeout; //  ns
     uint64_t memory_max; //  bytes

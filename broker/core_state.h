@@ -3,7 +3,9 @@
     core            its life and its time
     client_list     all clients: finding, making, forgetting them
     intake          pushes in: judging, bounds, refusals
+    rule            which policy and settings a client has
     stream          a client's stream moves on: the policy, the hole at its head
+    stage           what a policy may ask and do
     gap             ways out of a gap: Skip, Reset, a receiver that is ahead
     receiver_table  all receivers, by id and by endpoint
     session         sessions of receivers: attach, silence, the end
@@ -37,6 +39,7 @@ struct core {
     core_settings_t settings;
     orderer_stats_t *stats;
 
+    rule_t *rules; //  the last one matches all
     client_table_t clients;
     client_t *oldest, *newest; //  all clients, by when they were listed
     uint64_t kept_bytes; //  of all clients
@@ -86,6 +89,33 @@ void client_list_drop_idle(core_t *self, int64_t now);
 
 //  Frees all clients.
 void client_list_fini(core_t *self);
+
+//  ---- rule.c ------------------------------------------------------------------------------------
+
+//  Makes the rules of the settings. Returns false if there is no memory.
+bool rule_make_all(core_t *self);
+
+//  The first rule that matches the client id.
+const rule_t *rule_of(const core_t *self, const void *id, size_t id_size);
+
+//  Frees the rules; there are no clients any more.
+void rule_fini(core_t *self);
+
+//  ---- stage.c -----------------------------------------------------------------------------------
+
+//  A client while its policy is asked.
+struct policy_stage {
+    core_t *core;
+    client_t *client;
+    int64_t now;
+    uint64_t hole_at; //  the next_seq that the client's hole_since is of
+    window_place_t hand; //  the push that was let in, until it is released or held
+    uint64_t hand_seq;
+    bool in_hand;
+};
+
+//  Brings hole_since up to date: a hole that was not the head of the line before begins now.
+void stage_see_hole(policy_stage_t *stage);
 
 //  ---- stream.c ----------------------------------------------------------------------------------
 
@@ -204,6 +234,17 @@ void retention_put(core_t *self, client_t *client, retained_entry_t entry, int64
 //  on their way or none. Takes over the reference to the notice's frame.
 void retention_merge(core_t *self, client_t *client, uint32_t first, uint32_t end, frame_t *notice);
 
+//  Appends a gap notice that ends at `to`, which has room in the queue. Takes over the frame.
+void retention_put_notice(core_t *self, client_t *client, uint64_t to, frame_t *notice,
+                          int64_t now);
+
+//  The first seq of what was released in this epoch and not handed to a worker in this generation;
+//  next_seq if there is nothing.
+uint64_t retention_unhanded_from(const client_t *client);
+
+//  Drops all of that, pushes as given up. Returns true if a gap notice was among it.
+bool retention_drop_unhanded(core_t *self, client_t *client);
+
 //  Drops the oldest entry. It is returned for its figures: the frame is gone.
 retained_entry_t retention_pop(core_t *self, client_t *client);
 
@@ -226,6 +267,12 @@ void retention_count_sent(core_t *self, client_t *client, const retained_entry_t
 
 //  Queues the client and its receiver if there is something to send and somebody to send it to.
 void delivery_offer(core_t *self, client_t *client);
+
+//  True if a worker's report that it was sent counts as the ack of what the client sends.
+static inline bool delivery_is_unacked(const client_t *client)
+{
+    return client->receiver->ack_none || client_is(client, POLICY_PASSTHROUGH);
+}
 
 //  Queues the receiver if it has clients with something to send and room for it.
 void delivery_wake(core_t *self, receiver_t *receiver);

@@ -14,12 +14,21 @@ static bool s_has_room(const core_t *self, const receiver_t *receiver)
            receiver->unacked_bytes < self->settings.max_unacked_bytes;
 }
 
+//  Does the push on its way keep the next one back?
+static bool s_is_kept_back(const client_t *client)
+{
+    uint32_t sent = client->retained.sent;
+    return client_is(client, POLICY_LATEST) && sent > 0 &&
+           retained_at(&client->retained, sent - 1)->kind == RETAINED_PUSH;
+}
+
 //  A receiver goes wherever a marker says. So the one that starts an epoch is sent only when all
 //  before it is acknowledged: if that was lost on the way, the marker would hide it.
 static bool s_can_send(const core_t *self, const client_t *client)
 {
     uint32_t sent = client->retained.sent;
-    if (sent == client->retained.count || sent >= self->settings.max_unacked)
+    if (sent == client->retained.count || sent >= self->settings.max_unacked ||
+        s_is_kept_back(client))
         return false;
     return sent == 0 || retained_at(&client->retained, sent)->kind != RETAINED_MARKER;
 }
@@ -101,13 +110,13 @@ static void s_add(dispatch_t *dispatch, frame_t *frame, const uint8_t *bytes, ui
     dispatch->bytes += size;
 }
 
-//  Puts the marker in front of what the client sends anew. Generation 0 has none. A stream that
+//  Puts the marker in front of what the client sends anew. Generation 0 has none, passthrough neither. A stream that
 //  begins with an epoch needs none: the marker that starts it is enough, and one of the old epoch
 //  would take back a receiver that is in the new one.
 static bool s_add_marker(client_t *client, dispatch_t *dispatch)
 {
     bool starts_epoch = retained_at(&client->retained, 0)->kind == RETAINED_MARKER;
-    if (client->receiver->generation && !starts_epoch) {
+    if (client->receiver->generation && !starts_epoch && !client_is(client, POLICY_PASSTHROUGH)) {
         frame_t *marker = notice_marker(client, client->acked);
         if (!marker)
             return false;
@@ -137,7 +146,7 @@ static void s_add_next(core_t *self, client_t *client, dispatch_t *dispatch, int
     else
         s_add(dispatch, entry->frame, frame_bytes(entry->frame),
               (uint32_t)frame_size(entry->frame));
-    if (receiver->ack_none) {
+    if (delivery_is_unacked(client)) {
         dispatch->entries[dispatch->count - 1].client = client;
         dispatch->entries[dispatch->count - 1].session = client->session;
         client->out++;
@@ -160,9 +169,10 @@ void core_fill(core_t *self, receiver_t *receiver, dispatch_t *dispatch, uint32_
     dispatch->kind = DISPATCH_PUSHES;
     dispatch->receiver = receiver;
     dispatch->generation = receiver->generation;
-    client_t *client;
-    while (dispatch->count < max && dispatch->bytes < max_bytes &&
-           (client = s_first_client(self, receiver))) {
+    client_t *client = s_first_client(self, receiver);
+    dispatch->passthrough = client && client_is(client, POLICY_PASSTHROUGH);
+    while (dispatch->count < max && dispatch->bytes < max_bytes && client &&
+           client_is(client, POLICY_PASSTHROUGH) == dispatch->passthrough) {
         receiver_unqueue(receiver);
         uint32_t before = dispatch->count;
         s_fill_from(self, client, dispatch, max, max_bytes, now);
@@ -170,6 +180,7 @@ void core_fill(core_t *self, receiver_t *receiver, dispatch_t *dispatch, uint32_
             receiver_queue(receiver, client);
         if (dispatch->count == before)
             break; //  no memory for a marker
+        client = s_first_client(self, receiver);
     }
     receiver->out++;
     receiver->session_out++;
@@ -191,6 +202,8 @@ void core_returned(core_t *self, dispatch_t *dispatch, int64_t now)
             retention_pop(self, client);
             client->was_acked = true;
             stats_add(&self->stats->taken, 1);
+            if (client_is(client, POLICY_PASSTHROUGH) && client->retained.sent == 0)
+                expiry_look_soon(self, client);
             delivery_offer(self, client);
         }
     }

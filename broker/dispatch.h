@@ -41,6 +41,7 @@ typedef struct {
     struct seat *seat; //  the orderer's
     struct receiver *receiver; //  the orderer's; the worker does not look into it
     uint64_t generation;
+    bool passthrough; //  goes out in a Delivery of generation 0
     uint32_t count;
     uint32_t next; //  the worker's: entries before this one are sent
     uint32_t bytes; //  of all entries

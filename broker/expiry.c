@@ -90,10 +90,32 @@ static void s_tell(core_t *self, const client_t *client, position_t last, uint32
     effect->count = pushes;
 }
 
+//  What passes has no place in a stream where a notice could stand: the log and the figures alone tell
+//  of it. What follows something that a worker has waits until that comes back.
+static void s_drop_passing(core_t *self, client_t *client, int64_t now)
+{
+    const retained_t *retained = &client->retained;
+    uint32_t dropped = 0;
+    for (; retained->count && !retained->sent && s_is_expired(self, retained_at(retained, 0), now);
+         dropped++)
+        retention_pop(self, client);
+    if (dropped) {
+        client->active = client_ms(now);
+        s_tell(self, client, client->acked, dropped);
+    }
+    if (retained->count && !retained->sent)
+        timer_arm(&self->timers, &client->timer,
+                  s_expires_at(self, retained_at(retained, 0)->released_at, now));
+}
+
 void expiry_due(core_t *self, client_t *client, int64_t now)
 {
     if (!self->settings.retain_max)
         return;
+    if (client_is(client, POLICY_PASSTHROUGH)) {
+        s_drop_passing(self, client, now);
+        return;
+    }
     retained_t *retained = &client->retained;
     uint32_t first = client->receiver->ack_none ? retained->sent : 0;
     position_t at = client->acked;

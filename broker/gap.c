@@ -23,13 +23,19 @@ static void s_mark_missing(client_t *client, uint64_t from, uint64_t to)
             return;
 }
 
+//  Where a client is that there is no room for.
+static position_t s_start(const core_t *self, const void *id, size_t id_size)
+{
+    return (position_t){0, rule_of(self, id, id_size)->settings.first_seq - 1};
+}
+
 position_t core_skip(core_t *self, const void *id, size_t id_size, uint64_t epoch, uint64_t from,
                      uint64_t to, int64_t now)
 {
     uint64_t hash = request_hash(self->settings.key, id, id_size);
     client_t *client = client_list_get(self, id, id_size, hash, true, now);
     if (!client)
-        return (position_t){0, self->settings.first_seq - 1};
+        return s_start(self, id, id_size);
     uint64_t next = client->view.next_seq, last = next + client->view.window - 1;
     client->active = client_ms(now);
     from = from > next ? from : next;
@@ -76,7 +82,7 @@ static void s_start_epoch(core_t *self, client_t *client, uint64_t epoch, uint64
     client->numbering = NUMBERED_BY_NOBODY;
     free(client->gaps);
     client->gaps = NULL;
-    memset(client_state(client), 0, client->policy->state_size);
+    memset(client_state(client), 0, client->rule->policy->state_size);
     s_forget_hole(self, client);
 }
 
@@ -86,11 +92,12 @@ position_t core_reset(core_t *self, const void *id, size_t id_size, uint64_t epo
     uint64_t hash = request_hash(self->settings.key, id, id_size);
     client_t *client = client_list_get(self, id, id_size, hash, true, now);
     if (!client)
-        return (position_t){0, self->settings.first_seq - 1};
+        return s_start(self, id, id_size);
     client->active = client_ms(now);
-    if (epoch <= client->epoch || !s_has_room_for_notices(self, client, 0))
+    if (client_is(client, POLICY_PASSTHROUGH) || epoch <= client->epoch ||
+        !s_has_room_for_notices(self, client, 0))
         return client_released(client);
-    next_seq = next_seq ? next_seq : self->settings.first_seq;
+    next_seq = next_seq ? next_seq : client->rule->settings.first_seq;
     uint64_t from = client->view.next_seq;
     uint32_t held = client->window.held;
     frame_t *marker = notice_marker(client, (position_t){epoch, next_seq - 1});

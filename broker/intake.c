@@ -65,7 +65,7 @@ static uint32_t s_cost(const client_t *client, const push_t *push, uint64_t seq)
 {
     uint64_t ahead = seq - client->view.next_seq;
     uint32_t places = 0;
-    if (ahead >= client->window.capacity && ahead > 0)
+    if (ahead >= client->window.capacity && ahead > 0 && ahead < client->view.window)
         places = window_bytes_for(&client->window, ahead + 1) - client->window_bytes;
     return push->size + CLIENT_PUSH_COST + places;
 }
@@ -78,22 +78,29 @@ static outcome_t s_judge_numberless(const core_t *self, const client_t *client)
                                              : OUTCOME_ACCEPTED;
 }
 
-static outcome_t s_judge(core_t *self, client_t *client, const push_t *push, uint64_t seq,
-                         int64_t now)
+//  What is wrong with the push as one of the client's stream, whatever its policy says of the seq.
+static outcome_t s_judge_stream(const core_t *self, const client_t *client, const push_t *push,
+                                uint64_t seq)
 {
     if (push->epoch != client->epoch)
         return OUTCOME_EPOCH_MISMATCH;
-    if (push->numberless) {
-        outcome_t outcome = s_judge_numberless(self, client);
-        if (outcome != OUTCOME_ACCEPTED)
-            return outcome;
-    } else if (client->numbering == NUMBERED_BY_BROKER) {
+    if (push->numberless)
+        return s_judge_numberless(self, client);
+    if (client->numbering == NUMBERED_BY_BROKER || (seq > SEQ_MAX && client->view.window == 0))
         return OUTCOME_INVALID;
-    }
-    outcome_t outcome = stream_judge(self, client, seq, now);
-    if (outcome != OUTCOME_ACCEPTED)
-        return outcome;
-    return s_room(self, client, seq, s_cost(client, push, seq));
+    return OUTCOME_ACCEPTED;
+}
+
+static outcome_t s_judge(core_t *self, client_t *client, const push_t *push, uint64_t seq,
+                         int64_t now)
+{
+    outcome_t outcome = OUTCOME_ACCEPTED;
+    if (!client_is(client, POLICY_PASSTHROUGH))
+        outcome = s_judge_stream(self, client, push, seq);
+    if (outcome == OUTCOME_ACCEPTED)
+        outcome = stream_judge(self, client, seq, now);
+    return outcome == OUTCOME_ACCEPTED ? s_room(self, client, seq, s_cost(client, push, seq))
+                                       : outcome;
 }
 
 //  The push with the seq that the broker gave it: its own bytes, and the seq behind them.
@@ -127,9 +134,9 @@ static bool s_take(core_t *self, client_t *client, frame_t *frame, const push_t 
                    int64_t now)
 {
     window_place_t place = {frame, push->bytes, push->size, tick_of(now)};
-    if (push->numberless || self->sparse) {
-        place.frame =
-            push->numberless ? s_numbered(push, seq) : frame_copy(push->bytes, push->size);
+    bool to_number = seq != push->seq;
+    if (to_number || self->sparse) {
+        place.frame = to_number ? s_numbered(push, seq) : frame_copy(push->bytes, push->size);
         if (!place.frame)
             return false;
         place.bytes = frame_bytes(place.frame);
@@ -181,10 +188,11 @@ static void s_refuse(core_t *self, client_t *client, push_t *push, outcome_t out
 
 static void s_refuse_unknown(const core_t *self, push_t *push, outcome_t outcome)
 {
+    const policy_settings_t *settings = &rule_of(self, push->id, push->id_size)->settings;
     push->outcome = (uint8_t)outcome;
     push->now_epoch = 0;
-    push->next_seq = self->settings.first_seq;
-    push->window_end = self->settings.first_seq + self->settings.window;
+    push->next_seq = settings->first_seq;
+    push->window_end = settings->first_seq + settings->window;
     push->retry_after_ms = s_may_pass(outcome) ? RETRY_MAX_MS : 0;
 }
 
@@ -196,7 +204,8 @@ void core_push(core_t *self, frame_t *frame, push_t *push, int64_t now)
         return;
     }
     client->active = client_ms(now);
-    uint64_t seq = push->numberless ? client->view.next_seq : push->seq;
+    bool passes = client_is(client, POLICY_PASSTHROUGH);
+    uint64_t seq = push->numberless && !passes ? client->view.next_seq : push->seq;
     outcome_t outcome = s_judge(self, client, push, seq, now);
     if (outcome == OUTCOME_ACCEPTED && !s_take(self, client, frame, push, seq, now))
         outcome = OUTCOME_OVERLOADED;
@@ -207,7 +216,8 @@ void core_push(core_t *self, frame_t *frame, push_t *push, int64_t now)
         return;
     }
     client->retry_shift = 0;
-    client->numbering = push->numberless ? NUMBERED_BY_BROKER : NUMBERED_BY_PUBLISHERS;
+    if (!passes)
+        client->numbering = push->numberless ? NUMBERED_BY_BROKER : NUMBERED_BY_PUBLISHERS;
     push->assigned = seq;
     push->unreceived =
         client->receiver->kind == RECEIVER_NOBODY || client->receiver->kind == RECEIVER_GONE;

@@ -2,6 +2,7 @@
 
 #include "broker.h"
 #include "log.h"
+#include "ordering.h"
 #include "reload.h"
 #include <czmq.h>
 #include <errno.h>
@@ -183,6 +184,19 @@ static int s_serve(const arguments_t *arguments, config_t *config, int signals)
     return EXIT_SUCCESS;
 }
 
+//  What cannot be seen in the configuration alone: whether its plug-in can be used.
+static int s_check(const config_t *config)
+{
+    char *error = NULL;
+    ordering_t *ordering = ordering_new(config, &error);
+    bool ok = ordering != NULL;
+    if (!ok)
+        fprintf(stderr, "seqpushd: %s\n", error ? error : "out of memory");
+    free(error);
+    ordering_destroy(&ordering);
+    return ok ? EXIT_SUCCESS : EXIT_BAD_USE;
+}
+
 static int s_run(const arguments_t *arguments)
 {
     char *error = NULL;
@@ -195,7 +209,9 @@ static int s_run(const arguments_t *arguments)
     int status = EXIT_SUCCESS;
     if (arguments->print) {
         config_print(config, stdout);
-    } else if (!arguments->check) {
+    } else if (arguments->check) {
+        status = s_check(config);
+    } else {
         s_set_log(arguments, config);
         int signals = s_open_signals();
         zsys_handler_set(NULL);

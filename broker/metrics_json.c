@@ -61,6 +61,7 @@ static const figure_t s_orderer[] = {
     {FIGURE(orderer_stats_t, gaps_open)},
     {FIGURE(orderer_stats_t, gaps_filled)},
     {FIGURE(orderer_stats_t, gaps_skipped)},
+    {FIGURE(orderer_stats_t, gaps_expired)},
     {FIGURE(orderer_stats_t, gaps_reset)},
     {FIGURE(orderer_stats_t, gaps_alarmed)},
     {FIGURE(orderer_stats_t, gap_notices)},

@@ -61,7 +61,7 @@ void redelivery_restart(core_t *self, client_t *client)
 void redelivery_sent(core_t *self, client_t *client, int64_t now)
 {
     receiver_t *receiver = client->receiver;
-    if (receiver->ack_none || client->waits_since)
+    if (delivery_is_unacked(client) || client->waits_since)
         return;
     s_link(receiver, client, now);
     timer_arm(&self->timers, &receiver->resend, now + self->settings.ack_timeout);

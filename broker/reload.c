@@ -72,7 +72,7 @@ unsigned reload_take(config_t *running, config_t *fresh)
 {
     unsigned taken = 0;
     for (const config_key_t *key = config_keys; key->path; key++)
-        if (!key->in_route)
+        if (!config_key_is_in_section(key))
             taken += s_take(key, running, fresh);
     return taken;
 }

@@ -101,3 +101,13 @@ void retained_merge(retained_t *self, uint32_t first, uint32_t end, retained_ent
     self->sent = s_moved(self->sent, first, end);
     self->handed = s_moved(self->handed, first, end);
 }
+
+retained_entry_t retained_pop_newest(retained_t *self)
+{
+    assert(self->count > self->handed);
+    retained_entry_t entry = *retained_at(self, --self->count);
+    self->of_epoch--;
+    if (entry.kind != RETAINED_PUSH)
+        self->notices--;
+    return entry;
+}

@@ -64,6 +64,9 @@ retained_entry_t retained_pop(retained_t *self);
 //  them was.
 void retained_merge(retained_t *self, uint32_t first, uint32_t end, retained_entry_t notice);
 
+//  Drops the newest entry, which was not handed to a worker, and returns it in the same way.
+retained_entry_t retained_pop_newest(retained_t *self);
+
 //  Where the stream stands after `entry`, if it stood at `before`.
 static inline position_t retained_after(const retained_entry_t *entry, position_t before)
 {

@@ -45,13 +45,20 @@ void retention_count_sent(core_t *self, client_t *client, const retained_entry_t
         stats_add(receiver->inflight, (uint64_t)by);
 }
 
+void retention_put_notice(core_t *self, client_t *client, uint64_t to, frame_t *notice, int64_t now)
+{
+    core_charge(self, client, CLIENT_PUSH_COST);
+    retention_put(self, client,
+                  (retained_entry_t){.frame = notice, .kind = RETAINED_GAP, .seq = to}, now);
+}
+
 retained_entry_t retention_pop(core_t *self, client_t *client)
 {
     if (client->retained.sent)
         retention_count_sent(self, client, retained_at(&client->retained, 0), -1);
     retained_entry_t entry = retained_pop(&client->retained);
     client->acked = retained_after(&entry, client->acked);
-    if (entry.kind == RETAINED_PUSH)
+    if (entry.kind == RETAINED_PUSH && !client_is(client, POLICY_PASSTHROUGH))
         confirmation_add(self, client, entry.frame, client->acked, false);
     s_drop(self, client, &entry);
     return entry;
@@ -75,6 +82,39 @@ void retention_merge(core_t *self, client_t *client, uint32_t first, uint32_t en
     s_count(self, client, &merged, 1);
     if (on_its_way)
         retention_count_sent(self, client, &merged, 1);
+}
+
+//  How many entries at the start of the queue a newer push cannot replace: those that a worker has
+//  got in this generation, and all up to the start of the epoch.
+static uint32_t s_fixed(const client_t *client)
+{
+    const retained_t *retained = &client->retained;
+    uint32_t fixed = retained->count;
+    while (fixed > retained->handed && retained_at(retained, fixed - 1)->kind != RETAINED_MARKER)
+        fixed--;
+    return fixed;
+}
+
+uint64_t retention_unhanded_from(const client_t *client)
+{
+    uint32_t fixed = s_fixed(client);
+    return 1 + (fixed ? retained_at(&client->retained, fixed - 1)->seq : client->acked.seq);
+}
+
+bool retention_drop_unhanded(core_t *self, client_t *client)
+{
+    bool announced = false;
+    for (uint32_t fixed = s_fixed(client); client->retained.count > fixed;) {
+        retained_entry_t entry = retained_pop_newest(&client->retained);
+        announced |= entry.kind == RETAINED_GAP;
+        if (entry.kind == RETAINED_PUSH) {
+            confirmation_add(self, client, entry.frame, (position_t){client->epoch, entry.seq},
+                             true);
+            stats_add(&self->stats->pushes_given_up, 1);
+        }
+        s_drop(self, client, &entry);
+    }
+    return announced;
 }
 
 uint32_t retention_covered(const client_t *client, position_t position, uint32_t limit,

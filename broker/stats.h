@@ -137,6 +137,7 @@ typedef struct {
     stats_t gaps_open; //  gauge: clients with a hole at the head of the line
     stats_t gaps_filled; //  holes that a late push closed
     stats_t gaps_skipped; //  holes given up by a Skip
+    stats_t gaps_expired; //  holes given up by the policy
     stats_t gaps_reset; //  holes given up by a Reset
     stats_t gaps_alarmed; //  holes open for longer than ordering/gap_alarm
     stats_t gap_notices; //  announced gaps, as entries of deliveries

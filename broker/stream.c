@@ -1,54 +1,8 @@
-//  stream.c - a client's stream moves on: what its policy may ask and do, and the hole at its head
+//  stream.c - a client's stream moves on: its policy is asked, and the hole at its head looked after
 
 #include "core_state.h"
+#include <assert.h>
 #include <string.h>
-
-//  A push between being let in and being released or held.
-struct policy_stage {
-    core_t *core;
-    client_t *client;
-    int64_t now;
-    window_place_t hand;
-    uint64_t hand_seq;
-    bool in_hand;
-};
-
-//  ---- what a policy may ask and do --------------------------------------------------------------
-
-const policy_view_t *policy_view(const policy_stage_t *stage)
-{
-    return &stage->client->view;
-}
-
-bool policy_holds(const policy_stage_t *stage, uint64_t seq)
-{
-    return (stage->in_hand && stage->hand_seq == seq) ||
-           window_holds(&stage->client->window, stage->client->view.next_seq, seq);
-}
-
-bool policy_gave_up(const policy_stage_t *stage, uint64_t seq)
-{
-    const client_t *client = stage->client;
-    uint64_t next = client->view.next_seq;
-    return seq < next ? client_gave_up(client, seq) : window_marked(&client->window, next, seq);
-}
-
-static void s_release(policy_stage_t *stage, window_place_t push)
-{
-    client_t *client = stage->client;
-    orderer_stats_t *stats = stage->core->stats;
-    uint32_t wait = tick_of(stage->now) - push.arrived;
-    histogram_add(&stats->ordering_wait, (uint64_t)wait << TICK_SHIFT, 1);
-    stats_add(&stats->released, 1);
-    retention_put(stage->core, client,
-                  (retained_entry_t){.frame = push.frame,
-                                     .bytes = push.bytes,
-                                     .size = push.size & ((1u << 30) - 1),
-                                     .kind = RETAINED_PUSH,
-                                     .seq = client->view.next_seq},
-                  stage->now);
-    client->view.next_seq++;
-}
 
 window_place_t stream_take_held(core_t *self, client_t *client, window_place_t *place)
 {
@@ -66,51 +20,7 @@ void stream_announce(core_t *self, client_t *client, uint64_t from, uint64_t to,
 {
     client_note_gap(client, from, to);
     stats_add(&self->stats->gap_notices, 1);
-    core_charge(self, client, CLIENT_PUSH_COST);
-    retention_put(self, client,
-                  (retained_entry_t){.frame = notice, .kind = RETAINED_GAP, .seq = to}, now);
-}
-
-//  Passes over the marks from next_seq on. Returns false if there is no memory for the notice.
-static bool s_pass_marks(core_t *self, client_t *client, int64_t now)
-{
-    uint64_t from = client->view.next_seq, to = from;
-    while (window_marked(&client->window, from, to + 1))
-        to++;
-    frame_t *notice = notice_gap(client, client->epoch, from, to);
-    if (!notice || !retained_reserve(&client->retained, 1)) {
-        if (notice)
-            frame_unref(notice);
-        return false;
-    }
-    for (uint64_t seq = from; seq <= to; seq++)
-        stream_take_held(self, client, window_at(&client->window, from, seq));
-    client->view.next_seq = to + 1;
-    stream_announce(self, client, from, to, notice, now);
-    return true;
-}
-
-uint32_t policy_release_run(policy_stage_t *stage)
-{
-    client_t *client = stage->client;
-    for (uint32_t released = 0;; released++) {
-        uint64_t next = client->view.next_seq;
-        window_place_t *place = window_at(&client->window, next, next);
-        bool from_hand = stage->in_hand && stage->hand_seq == next;
-        if (!from_hand && window_marked(&client->window, next, next)) {
-            if (!s_pass_marks(stage->core, client, stage->now))
-                return released;
-            released--;
-            continue;
-        }
-        if (!from_hand && (!place || !place->frame))
-            return released;
-        if (!retained_reserve(&client->retained, 1))
-            return released;
-        if (from_hand)
-            stage->in_hand = false;
-        s_release(stage, from_hand ? stage->hand : stream_take_held(stage->core, client, place));
-    }
+    retention_put_notice(self, client, to, notice, now);
 }
 
 void stream_count_window(core_t *self, client_t *client)
@@ -122,68 +32,87 @@ void stream_count_window(core_t *self, client_t *client)
     client->window_bytes = bytes;
 }
 
-//  Looks after the hole at the head of the line and the client's timer, `next` being next_seq as it
-//  was before.
-static void s_watch(core_t *self, client_t *client, uint64_t next, int64_t wake, int64_t now)
+static policy_stage_t s_stage(core_t *self, client_t *client, int64_t now)
 {
+    return (policy_stage_t){
+        .core = self, .client = client, .now = now, .hole_at = client->view.next_seq};
+}
+
+static int64_t s_alarm_at(const client_t *client)
+{
+    int64_t alarm = client->rule->settings.gap_alarm;
+    return client->view.hole_since && alarm && !client->alarmed ? client->view.hole_since + alarm
+                                                                : INT64_MAX;
+}
+
+//  Holds the push that the policy has let in and not released. Returns false if there is no memory.
+static bool s_hold(policy_stage_t *stage)
+{
+    client_t *client = stage->client;
+    uint64_t next = client->view.next_seq;
+    if (client->rule->policy->kind != POLICY_WINDOW ||
+        !window_put(&client->window, next, stage->hand_seq, stage->hand))
+        return false;
+    stats_add(&stage->core->stats->held_messages, 1);
+    stats_add(&stage->core->stats->held_bytes, stage->hand.size);
+    return true;
+}
+
+//  Lets the policy do what is due, and looks after the hole at the head of the line and the client's
+//  timer. Returns false if a push that was let in could be neither released nor held.
+static bool s_move(policy_stage_t *stage)
+{
+    core_t *self = stage->core;
+    client_t *client = stage->client;
     bool was_open = client->view.hole_since != 0;
-    bool is_open = client->window.held > 0;
+    int64_t wake = client->rule->policy->settle(client_state(client), stage, stage->now);
+    bool ok = !stage->in_hand || s_hold(stage);
+    stage->in_hand = false;
     client->view.held = client->window.held;
+    stage_see_hole(stage);
     stream_count_window(self, client);
+    bool is_open = client->view.hole_since != 0;
     if (was_open != is_open)
         stats_add(&self->stats->gaps_open, is_open ? 1 : (uint64_t)-1);
-    if (!is_open) {
-        client->view.hole_since = 0;
-    } else if (!was_open || client->view.next_seq != next) {
-        client->view.hole_since = now ? now : 1;
-        client->alarmed = false;
-    }
-    if (is_open && self->settings.gap_alarm && !client->alarmed)
-        timer_arm(&self->timers, &client->timer,
-                  client->view.hole_since + self->settings.gap_alarm);
-    if (wake != INT64_MAX)
-        timer_arm(&self->timers, &client->timer, wake);
+    int64_t alarm = s_alarm_at(client), at = wake < alarm ? wake : alarm;
+    assert(wake > stage->now);
+    if (at != INT64_MAX)
+        timer_arm(&self->timers, &client->timer, at);
+    delivery_offer(self, client);
+    return ok;
 }
 
 //  ---- moving on ---------------------------------------------------------------------------------
 
 outcome_t stream_judge(core_t *self, client_t *client, uint64_t seq, int64_t now)
 {
-    policy_stage_t stage = {.core = self, .client = client, .now = now};
-    return client->policy->judge(client_state(client), &stage, seq);
+    policy_stage_t stage = s_stage(self, client, now);
+    return client->rule->policy->judge(client_state(client), &stage, seq);
 }
 
 bool stream_enter(core_t *self, client_t *client, window_place_t push, uint64_t seq, int64_t now)
 {
-    policy_stage_t stage = {self, client, now, push, seq, true};
-    uint64_t next = client->view.next_seq;
-    int64_t wake = client->policy->settle(client_state(client), &stage, now);
-    if (stage.in_hand) {
-        if (!window_put(&client->window, client->view.next_seq, seq, push))
-            return false;
-        stats_add(&self->stats->held_messages, 1);
-        stats_add(&self->stats->held_bytes, push.size);
-    }
-    if (client->view.hole_since && client->view.next_seq != next)
+    policy_stage_t stage = s_stage(self, client, now);
+    stage.hand = push;
+    stage.hand_seq = seq;
+    stage.in_hand = true;
+    bool fills = client->view.hole_since && client->view.next_seq == seq;
+    if (!s_move(&stage))
+        return false;
+    if (fills && client->view.next_seq != seq)
         stats_add(&self->stats->gaps_filled, 1);
-    s_watch(self, client, next, wake, now);
-    delivery_offer(self, client);
     return true;
 }
 
 void stream_settle(core_t *self, client_t *client, int64_t now)
 {
-    policy_stage_t stage = {.core = self, .client = client, .now = now};
-    uint64_t next = client->view.next_seq;
-    int64_t wake = client->policy->settle(client_state(client), &stage, now);
-    s_watch(self, client, next, wake, now);
-    delivery_offer(self, client);
+    policy_stage_t stage = s_stage(self, client, now);
+    s_move(&stage);
 }
 
 void stream_due(core_t *self, client_t *client, int64_t now)
 {
-    int64_t alarm = client->view.hole_since + self->settings.gap_alarm;
-    if (client->view.hole_since && self->settings.gap_alarm && !client->alarmed && now >= alarm) {
+    if (now >= s_alarm_at(client)) {
         client->alarmed = true;
         stats_add(&self->stats->gaps_alarmed, 1);
         core_effect_t *effect = effect_tell(self, EFFECT_ALARM);

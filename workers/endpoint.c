@@ -125,13 +125,14 @@ uint64_t endpoint_backlog(const endpoint_t *self)
     return self->backlog;
 }
 
-//  Counts the entries that go into the next Delivery, and their bytes.
+//  Counts the entries that go into the next Delivery, and their bytes. They are of one generation.
 static uint32_t s_measure(const endpoint_t *self, uint32_t batch_max, uint32_t batch_bytes,
                           size_t *size)
 {
     uint32_t count = 0;
     *size = 0;
-    for (dispatch_t *at = self->first; at; at = (dispatch_t *)at->item.next)
+    for (dispatch_t *at = self->first; at && at->passthrough == self->first->passthrough;
+         at = (dispatch_t *)at->item.next)
         for (uint32_t i = at->next; i < at->count; i++) {
             if (count == batch_max || (count && *size + at->entries[i].size > batch_bytes))
                 return count;
@@ -139,6 +140,12 @@ static uint32_t s_measure(const endpoint_t *self, uint32_t batch_max, uint32_t b
             count++;
         }
     return count;
+}
+
+//  The generation of the next Delivery.
+static uint64_t s_generation(const endpoint_t *self)
+{
+    return self->first->passthrough ? 0 : self->generation;
 }
 
 static void s_copy(const endpoint_t *self, uint8_t *to, uint32_t count)
@@ -152,7 +159,7 @@ static void s_copy(const endpoint_t *self, uint8_t *to, uint32_t count)
                 memcpy(to, at->entries[i].bytes, at->entries[i].size);
             to += at->entries[i].size;
         }
-    wire_put_varint_field(to, WIRE_DELIVERY_GENERATION, self->generation);
+    wire_put_varint_field(to, WIRE_DELIVERY_GENERATION, s_generation(self));
 }
 
 //  Copies what waits into a Delivery of the exact size.
@@ -160,7 +167,7 @@ static bool s_gather(endpoint_t *self, uint32_t batch_max, uint32_t batch_bytes)
 {
     size_t size;
     uint32_t count = s_measure(self, batch_max, batch_bytes, &size);
-    size += wire_varint_field_size(self->generation);
+    size += wire_varint_field_size(s_generation(self));
     if (zmq_msg_init_size(&self->message, size) != 0)
         return false;
     s_copy(self, zmq_msg_data(&self->message), count);

@@ -13,6 +13,20 @@ static int64_t s_ms(int64_t now)
     return now >> 20;
 }
 
+//  The rule of a client is that of its id, whenever it is made.
+static void s_find_rule(const model_t *self, model_client_t *client)
+{
+    const core_settings_t *settings = self->settings;
+    rule_t rest = {
+        NULL,
+        settings->policy,
+        {settings->window, settings->first_seq, settings->gap_timeout, settings->gap_alarm}};
+    const rule_t *rule = settings->rules, *end = settings->rules + settings->rule_count;
+    while (rule < end && !model_glob(rule->match, client->id, client->id_size))
+        rule++;
+    model_set_rule(client, rule < end ? rule : &rest);
+}
+
 void model_init(model_t *self, const core_settings_t *settings)
 {
     static const uint8_t long_id[64] = {0xff, 0, '*', 0};
@@ -25,6 +39,7 @@ void model_init(model_t *self, const core_settings_t *settings)
     for (uint32_t i = 0; i < MODEL_CLIENTS; i++) {
         self->clients[i].id = ids[i].id;
         self->clients[i].id_size = ids[i].size;
+        s_find_rule(self, &self->clients[i]);
     }
     for (uint32_t i = 0; i < MODEL_SLOTS; i++)
         self->receivers[i].id = receiver_ids[i];
@@ -151,6 +166,7 @@ static void s_start_over(model_client_t *client, uint64_t epoch, uint64_t next_s
     client->next_seq = next_seq;
     client->by_publishers = client->by_broker = false;
     client->gaps.count = 0;
+    client->forgotten_to = 0;
     client->hole_since = 0;
 }
 
@@ -162,8 +178,8 @@ bool model_make_client(model_t *self, uint32_t index, int64_t now)
     if (s_count(self) >= self->settings->max_clients && !s_evict(self))
         return false;
     client->exists = true;
-    s_start_over(client, 0, self->settings->first_seq);
-    client->acked_at = (position_t){0, self->settings->first_seq - 1};
+    s_start_over(client, 0, client->rule.first_seq);
+    client->acked_at = (position_t){0, client->rule.first_seq - 1};
     client->refused_batch = 0;
     client->retry_after = 0;
     client->active = s_ms(now);
@@ -187,8 +203,8 @@ static void s_drop_idle(model_t *self, bool just_due, int64_t now)
 static void s_alarm(model_t *self, uint32_t index, int64_t now)
 {
     model_client_t *client = &self->clients[index];
-    if (!client->exists || !client->hole_since || client->alarmed || !self->settings->gap_alarm ||
-        now - client->hole_since < self->settings->gap_alarm)
+    if (!client->exists || !client->hole_since || client->alarmed || !client->rule.gap_alarm ||
+        now - client->hole_since < client->rule.gap_alarm)
         return;
     client->alarmed = true;
     self->counts.alarmed++;
@@ -199,8 +215,12 @@ static void s_alarm(model_t *self, uint32_t index, int64_t now)
 
 void model_tick(model_t *self, uint64_t evicted, int64_t now)
 {
-    for (uint32_t i = 0; i < MODEL_CLIENTS; i++)
+    for (uint32_t i = 0; i < MODEL_CLIENTS; i++) {
+        model_client_t *client = &self->clients[i];
         s_alarm(self, i, now);
+        if (client->exists && model_has_window(client))
+            model_settle(self, client, client->next_seq, now);
+    }
     for (uint32_t i = 0; i < MODEL_SLOTS; i++) {
         model_receiver_t *receiver = &self->receivers[i];
         if (receiver->state != MODEL_ATTACHED ||
@@ -222,7 +242,7 @@ void model_tick(model_t *self, uint64_t evicted, int64_t now)
 
 //  ---- the window --------------------------------------------------------------------------------
 
-static model_held_t *s_held(model_client_t *client, uint64_t seq)
+model_held_t *model_held(model_client_t *client, uint64_t seq)
 {
     for (uint32_t i = 0; i < client->held.count; i++)
         if (client->held.items[i].seq == seq)
@@ -235,7 +255,7 @@ static void s_unhold(model_client_t *client, model_held_t *held)
     *held = client->held.items[--client->held.count];
 }
 
-static bool s_is_marked(const model_client_t *client, uint64_t seq)
+bool model_is_marked(const model_client_t *client, uint64_t seq)
 {
     for (uint32_t i = 0; i < client->marks.count; i++)
         if (client->marks.items[i] == seq)
@@ -243,10 +263,9 @@ static bool s_is_marked(const model_client_t *client, uint64_t seq)
     return false;
 }
 
-static bool s_was_given_up(const model_client_t *client, uint64_t seq)
+bool model_was_given_up(const model_client_t *client, uint64_t seq)
 {
-    uint32_t known = client->gaps.count > GAPS_KNOWN ? client->gaps.count - GAPS_KNOWN : 0;
-    for (uint32_t i = known; i < client->gaps.count; i++)
+    for (uint32_t i = 0; i < client->gaps.count; i++)
         if (client->gaps.items[i].from <= seq && seq <= client->gaps.items[i].to)
             return true;
     return false;
@@ -255,29 +274,29 @@ static bool s_was_given_up(const model_client_t *client, uint64_t seq)
 //  Gaps that touch each other are one, as far as they are remembered.
 void model_note_gap(model_client_t *client, uint64_t from, uint64_t to)
 {
-    uint32_t known = client->gaps.count > GAPS_KNOWN ? client->gaps.count - GAPS_KNOWN : 0;
-    for (uint32_t i = client->gaps.count; i-- > known;) {
+    model_range_t whole = {from, to}, *oldest = client->gaps.items;
+    for (uint32_t i = client->gaps.count; i-- > 0;) {
         model_range_t *range = &client->gaps.items[i];
-        if (from > range->to + 1 || to < range->from - 1)
+        if (from > range->to + 1 || to + 1 < range->from)
             continue;
-        range->from = from < range->from ? from : range->from;
-        range->to = to > range->to ? to : range->to;
-        return;
+        whole.from = range->from < whole.from ? range->from : whole.from;
+        whole.to = range->to > whole.to ? range->to : whole.to;
+        memmove(range, range + 1, (--client->gaps.count - i) * sizeof *range);
     }
-    MODEL_APPEND(&client->gaps, ((model_range_t){from, to}));
+    if (client->gaps.count == GAPS_KNOWN) {
+        client->forgotten_to =
+            oldest->to > client->forgotten_to ? oldest->to : client->forgotten_to;
+        memmove(oldest, oldest + 1, --client->gaps.count * sizeof *oldest);
+    }
+    MODEL_APPEND(&client->gaps, whole);
 }
 
 bool model_may_have_given_up(const model_client_t *client, uint64_t seq)
 {
-    uint64_t forgotten = 0;
-    for (uint32_t i = 0; i + GAPS_KNOWN < client->gaps.count; i++)
-        if (client->gaps.items[i].to > forgotten)
-            forgotten = client->gaps.items[i].to;
-    return seq <= forgotten || s_was_given_up(client, seq);
+    return seq <= client->forgotten_to || model_was_given_up(client, seq);
 }
 
-static void s_announce(model_t *self, model_client_t *client, uint64_t from, uint64_t to,
-                       int64_t now)
+void model_announce(model_t *self, model_client_t *client, uint64_t from, uint64_t to, int64_t now)
 {
     model_entry_t gap = {
         .kind = MODEL_GAP, .after = {client->epoch, to}, .from = from, .released_at = s_ms(now)};
@@ -287,7 +306,7 @@ static void s_announce(model_t *self, model_client_t *client, uint64_t from, uin
     self->counts.gap_notices++;
 }
 
-static void s_release(model_t *self, model_client_t *client, model_held_t *held, int64_t now)
+void model_release(model_t *self, model_client_t *client, model_held_t *held, int64_t now)
 {
     model_entry_t entry = {.kind = MODEL_PUSH,
                            .after = {client->epoch, held->seq},
@@ -301,7 +320,7 @@ static void s_release(model_t *self, model_client_t *client, model_held_t *held,
     self->counts.released++;
 }
 
-static void s_give_back_places(model_client_t *client)
+void model_give_back_places(model_client_t *client)
 {
     bool any = client->held.count > 0;
     for (uint32_t i = 0; i < client->marks.count; i++)
@@ -310,49 +329,13 @@ static void s_give_back_places(model_client_t *client)
         client->places = 0;
 }
 
-//  Releases and announces what now follows; `next` is next_seq before all that has happened.
-static void s_settle(model_t *self, model_client_t *client, uint64_t next, int64_t now)
-{
-    for (;;) {
-        uint64_t from = client->next_seq;
-        model_held_t *held = s_held(client, from);
-        if (held) {
-            s_release(self, client, held, now);
-        } else if (s_is_marked(client, from)) {
-            while (s_is_marked(client, client->next_seq))
-                client->next_seq++;
-            s_announce(self, client, from, client->next_seq - 1, now);
-        } else {
-            break;
-        }
-    }
-    s_give_back_places(client);
-    if (client->held.count == 0) {
-        client->hole_since = 0;
-    } else if (!client->hole_since || client->next_seq != next) {
-        client->hole_since = now;
-        client->alarmed = false;
-    }
-}
-
 //  ---- pushes ------------------------------------------------------------------------------------
-
-static outcome_t s_judge_seq(model_client_t *client, uint64_t seq, uint32_t window)
-{
-    if (seq < client->next_seq)
-        return s_was_given_up(client, seq) ? OUTCOME_STALE : OUTCOME_DUPLICATE;
-    if (seq >= client->next_seq + window)
-        return OUTCOME_WINDOW_FULL;
-    if (s_held(client, seq))
-        return OUTCOME_DUPLICATE;
-    return s_is_marked(client, seq) ? OUTCOME_STALE : OUTCOME_ACCEPTED;
-}
 
 static outcome_t s_judge_room(const model_t *self, const model_client_t *client, uint64_t seq,
                               uint32_t size)
 {
     const core_settings_t *settings = self->settings;
-    if (seq != client->next_seq)
+    if (model_has_window(client) && seq != client->next_seq)
         size += (uint32_t)(s_places_bytes(s_places_for(client, seq - client->next_seq + 1)) -
                            s_places_bytes(client->places));
     uint64_t all = model_all_bytes(self) + size + COST;
@@ -372,13 +355,16 @@ static outcome_t s_judge(const model_t *self, model_client_t *client, const mode
 {
     if (push->outcome != OUTCOME_ACCEPTED)
         return push->outcome;
-    if (push->epoch != client->epoch)
+    bool passes = client->policy == MODEL_PASSTHROUGH;
+    if (!passes && push->epoch != client->epoch)
         return OUTCOME_EPOCH_MISMATCH;
-    if (push->seq ? client->by_broker : client->by_publishers)
+    if (!passes && (push->seq ? client->by_broker : client->by_publishers))
         return OUTCOME_INVALID;
-    if (!push->seq && client->refused_batch == self->batch)
+    if (!passes && !push->seq && client->refused_batch == self->batch)
         return client->refused_outcome;
-    outcome_t outcome = s_judge_seq(client, seq, self->settings->window);
+    if (client->policy == MODEL_LATEST && push->seq && seq > INT64_MAX)
+        return OUTCOME_INVALID;
+    outcome_t outcome = model_judge_seq(client, seq);
     return outcome == OUTCOME_ACCEPTED ? s_judge_room(self, client, seq, push->size) : outcome;
 }
 
@@ -407,35 +393,46 @@ static model_answer_t s_refuse(model_t *self, model_client_t *client, const mode
     return (model_answer_t){.outcome = outcome,
                             .epoch = client->epoch,
                             .next_seq = client->next_seq,
-                            .window_end = client->next_seq + self->settings->window,
+                            .window_end = client->next_seq + client->rule.window,
                             .retry_after = s_retry_after(client, outcome, now)};
 }
 
-static model_answer_t s_refuse_unknown(const model_t *self, outcome_t outcome)
+static model_answer_t s_refuse_unknown(const model_client_t *client, outcome_t outcome)
 {
-    uint64_t first = self->settings->first_seq;
+    uint64_t first = client->rule.first_seq;
     return (model_answer_t){.outcome = outcome == OUTCOME_ACCEPTED ? OUTCOME_OVERLOADED : outcome,
                             .next_seq = first,
-                            .window_end = first + self->settings->window,
+                            .window_end = first + client->rule.window,
                             .retry_after = outcome == OUTCOME_ACCEPTED ? 1000 : 0};
 }
 
-static void s_accept(model_t *self, model_client_t *client, const model_push_t *push, uint64_t seq,
-                     int64_t now)
+static void s_hold(model_t *self, model_client_t *client, const model_push_t *push, uint64_t seq,
+                   int64_t now)
 {
     uint64_t next = client->next_seq;
     bool was_open = client->hole_since != 0;
     model_entry_t entry = {.kind = MODEL_PUSH, .after = {client->epoch, seq}};
     model_held_t held = {seq, push->publisher, push->number,
-                         model_size(client, &entry, push->payload_size)};
+                         model_size(client, &entry, push->payload_size), now};
     MODEL_APPEND(&client->held, held);
     if (seq != next)
         client->places = s_places_for(client, seq - next + 1);
+    model_settle(self, client, next, now);
+    self->counts.filled += was_open && seq == next && client->next_seq != next;
+}
+
+static void s_accept(model_t *self, model_client_t *client, const model_push_t *push, uint64_t seq,
+                     int64_t now)
+{
+    if (model_has_window(client))
+        s_hold(self, client, push, seq, now);
+    else
+        model_accept_unheld(self, client, push, seq, now);
+    client->retry_after = 0;
+    if (client->policy == MODEL_PASSTHROUGH)
+        return;
     client->by_publishers = push->seq != 0;
     client->by_broker = push->seq == 0;
-    client->retry_after = 0;
-    s_settle(self, client, next, now);
-    self->counts.filled += was_open && client->next_seq != next;
 }
 
 model_answer_t model_push(model_t *self, uint32_t index, const model_push_t *push, int64_t now)
@@ -443,10 +440,11 @@ model_answer_t model_push(model_t *self, uint32_t index, const model_push_t *pus
     model_client_t *client = &self->clients[index];
     bool may_make = push->outcome == OUTCOME_ACCEPTED || push->seq == 0;
     if (!client->exists && (!may_make || !model_make_client(self, index, now)))
-        return s_refuse_unknown(self, push->outcome);
+        return s_refuse_unknown(client, push->outcome);
     if (push->outcome == OUTCOME_ACCEPTED)
         client->active = s_ms(now);
-    uint64_t seq = push->seq ? push->seq : client->next_seq;
+    bool passes = client->policy == MODEL_PASSTHROUGH;
+    uint64_t seq = push->seq || passes ? push->seq : client->next_seq;
     outcome_t outcome = s_judge(self, client, push, seq);
     if (outcome == OUTCOME_DUPLICATE && push->outcome == OUTCOME_ACCEPTED && push->publisher)
         model_renew(client, push->publisher, seq);
@@ -478,20 +476,20 @@ position_t model_skip(model_t *self, uint32_t index, uint64_t epoch, uint64_t fr
 {
     model_client_t *client = &self->clients[index];
     if (!model_make_client(self, index, now))
-        return (position_t){0, self->settings->first_seq - 1};
+        return (position_t){0, client->rule.first_seq - 1};
     client->active = s_ms(now);
-    uint64_t next = client->next_seq, last = next + self->settings->window - 1;
+    uint64_t next = client->next_seq, last = next + client->rule.window - 1;
     if (epoch != client->epoch || to < next || from > last || from > to ||
         !s_has_room_for_notices(self, client, (to < last ? to : last) - next + 1))
         return s_released(client);
     bool was_open = client->hole_since != 0;
     for (uint64_t seq = next; seq <= last; seq++) {
-        if (seq < from || seq > to || s_held(client, seq) || s_is_marked(client, seq))
+        if (seq < from || seq > to || model_held(client, seq) || model_is_marked(client, seq))
             continue;
         MODEL_APPEND(&client->marks, seq);
         client->places = s_places_for(client, seq - next + 1);
     }
-    s_settle(self, client, next, now);
+    model_settle(self, client, next, now);
     self->counts.skipped += was_open && client->next_seq != next;
     return s_released(client);
 }
@@ -509,9 +507,10 @@ position_t model_reset(model_t *self, uint32_t index, uint64_t epoch, uint64_t n
 {
     model_client_t *client = &self->clients[index];
     if (!model_make_client(self, index, now))
-        return (position_t){0, self->settings->first_seq - 1};
+        return (position_t){0, client->rule.first_seq - 1};
     client->active = s_ms(now);
-    if (epoch <= client->epoch || !s_has_room_for_notices(self, client, 0))
+    if (client->policy == MODEL_PASSTHROUGH || epoch <= client->epoch ||
+        !s_has_room_for_notices(self, client, 0))
         return s_released(client);
     uint64_t last = 0;
     for (uint32_t i = 0; i < client->held.count; i++)
@@ -519,12 +518,12 @@ position_t model_reset(model_t *self, uint32_t index, uint64_t epoch, uint64_t n
             last = client->held.items[i].seq;
     s_owe_held(client, UINT64_MAX, true);
     if (last)
-        s_announce(self, client, client->next_seq, last, now);
+        model_announce(self, client, client->next_seq, last, now);
     self->counts.given_up += client->held.count;
     self->counts.reset += last != 0;
     client->held.count = client->marks.count = 0;
-    s_give_back_places(client);
-    s_start_over(client, epoch, next_seq ? next_seq : self->settings->first_seq);
+    model_give_back_places(client);
+    s_start_over(client, epoch, next_seq ? next_seq : client->rule.first_seq);
     model_entry_t marker = {
         .kind = MODEL_MARKER, .after = s_released(client), .released_at = s_ms(now)};
     marker.size = model_size(client, &marker, 0);
@@ -542,7 +541,7 @@ void model_jump(model_t *self, model_client_t *client, position_t position, int6
     client->acked_at = position;
     if (position.epoch != client->epoch) {
         client->held.count = client->marks.count = 0;
-        s_give_back_places(client);
+        model_give_back_places(client);
         s_start_over(client, position.epoch, position.seq + 1);
         return;
     }
@@ -551,5 +550,5 @@ void model_jump(model_t *self, model_client_t *client, position_t position, int6
             s_unhold(client, &client->held.items[i]);
     client->next_seq = position.seq + 1;
     client->hole_since = 0;
-    s_settle(self, client, client->next_seq, now);
+    model_settle(self, client, client->next_seq, now);
 }

@@ -9,6 +9,7 @@
     model_session.c   receivers: attach, takeover, detach, who serves whom
     model_delivery.c  what is handed over, acknowledged and sent anew, and the figures
     model_expiry.c    what was retained for too long
+    model_policy.c    what a client may receive next
     model_confirmation.c  what publishers are told
 
     Receivers are numbered: first those with an id, then the routes, then the one that stands for
@@ -28,6 +29,14 @@
 #define MODEL_RECEIVERS (MODEL_NOBODY + 1)
 #define MODEL_PREFIXES 4
 #define MODEL_EFFECTS 64
+
+typedef enum {
+    MODEL_STRICT,
+    MODEL_DEADLINE,
+    MODEL_LATEST,
+    MODEL_PASSTHROUGH,
+    MODEL_PLAYOUT, //  the plug-in of tests/plugin
+} model_policy_t;
 
 //  What a client's stream consists of.
 typedef enum { MODEL_PUSH, MODEL_GAP, MODEL_MARKER } model_kind_t;
@@ -55,6 +64,7 @@ typedef struct {
     uint64_t publisher;
     uint32_t number;
     uint32_t size;
+    int64_t arrived; //  ns
 } model_held_t;
 
 typedef struct {
@@ -80,12 +90,15 @@ typedef struct {
 typedef struct {
     const uint8_t *id;
     size_t id_size;
+    model_policy_t policy;
+    policy_settings_t rule;
     bool exists;
     uint32_t life; //  grows each time that the broker forgets the client
     uint64_t epoch, next_seq;
     MODEL_LIST(model_held_t) held;
     MODEL_LIST(uint64_t) marks; //  seqs that a Skip gave up, ahead of next_seq
-    MODEL_LIST(model_range_t) gaps; //  all that were given up in this epoch
+    MODEL_LIST(model_range_t) gaps; //  that are remembered, of this epoch
+    uint64_t forgotten_to; //  none that was remembered once ends after it
     MODEL_LIST(model_entry_t) log; //  all that was ever released, and stands
     MODEL_LIST(model_entry_t) expired; //  what a notice in the log has taken the place of
     MODEL_LIST(model_fate_t) fates; //  that publishers are to be told, and have not been
@@ -142,7 +155,7 @@ typedef struct {
 
 typedef struct {
     uint64_t released, acked, taken, gap_notices, given_up, beyond, unknown, takeovers, timed_out,
-        evicted, attaches, alarmed, filled, skipped, reset, missing, overdue, expired;
+        evicted, attaches, alarmed, filled, skipped, reset, missing, overdue, expired, gaps_expired;
 } model_counts_t;
 
 typedef struct {
@@ -193,6 +206,17 @@ bool model_make_client(model_t *self, uint32_t client, int64_t now);
 //  Time has passed. `evicted` says how many clients the core has dropped.
 void model_tick(model_t *self, uint64_t evicted, int64_t now);
 
+//  The held push with this seq, or NULL; was the seq skipped ahead; was it given up?
+model_held_t *model_held(model_client_t *client, uint64_t seq);
+bool model_is_marked(const model_client_t *client, uint64_t seq);
+bool model_was_given_up(const model_client_t *client, uint64_t seq);
+
+//  Announces from..to as given up; releases a push that is held, which is next; gives back places
+//  that nothing needs.
+void model_announce(model_t *self, model_client_t *client, uint64_t from, uint64_t to, int64_t now);
+void model_release(model_t *self, model_client_t *client, model_held_t *held, int64_t now);
+void model_give_back_places(model_client_t *client);
+
 //  Remembers that from..to of the client's epoch were given up.
 void model_note_gap(model_client_t *client, uint64_t from, uint64_t to);
 
@@ -207,6 +231,25 @@ uint64_t model_all_bytes(const model_t *self);
 //  Encoded size of an entry of a client, as field 1 of a Delivery.
 uint32_t model_size(const model_client_t *client, const model_entry_t *entry, uint32_t payload);
 
+//  ---- model_policy.c ----------------------------------------------------------------------------
+
+//  Sets the policy and the settings of a client.
+void model_set_rule(model_client_t *client, const rule_t *rule);
+
+//  True if the policy holds what comes too early.
+bool model_has_window(const model_client_t *client);
+
+//  What the policy says of a seq.
+outcome_t model_judge_seq(model_client_t *client, uint64_t seq);
+
+//  Releases and gives up what is due, where there is a window; `next` is next_seq before all that has
+//  happened.
+void model_settle(model_t *self, model_client_t *client, uint64_t next, int64_t now);
+
+//  Lets a push in where there is none.
+void model_accept_unheld(model_t *self, model_client_t *client, const model_push_t *push,
+                         uint64_t seq, int64_t now);
+
 //  ---- model_session.c ---------------------------------------------------------------------------
 
 //  Returns true, or false with the code of the Error.
@@ -217,6 +260,9 @@ bool model_attach_client(model_t *self, uint32_t receiver, uint32_t client, posi
 void model_attach_prefix(model_t *self, uint32_t receiver, const char *prefix);
 void model_detach_client(model_t *self, uint32_t receiver, uint32_t client);
 void model_detach(model_t *self, uint32_t receiver);
+
+//  Does the whole of the id match?
+bool model_glob(const char *pattern, const uint8_t *id, size_t size);
 
 //  The receiver that a client belongs to that nobody attached by name.
 uint32_t model_resolve(const model_t *self, const model_client_t *client);
@@ -280,7 +326,8 @@ void model_restart(model_client_t *client);
 //  Time has passed: gives up what is due.
 void model_expire(model_t *self, int64_t now);
 
-//  The expired entry that stood where the stream stands now, or NULL.
+//  The expired entry that stood where the stream stands now, one that a receiver has if there are
+//  several; or NULL.
 model_entry_t *model_expired_at(model_client_t *client, position_t after);
 
 //  A receiver took an expired entry that was on its way. Returns false if there is no such entry.

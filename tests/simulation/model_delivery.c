@@ -30,6 +30,9 @@ static bool s_can_send(const model_t *self, const model_client_t *client)
     uint32_t next = client->acked + client->sent;
     if (!client->exists || next == client->log.count)
         return false;
+    if (client->policy == MODEL_LATEST && client->sent > 0 &&
+        client->log.items[next - 1].kind == MODEL_PUSH)
+        return false;
     bool starts_epoch = client->log.items[next].kind == MODEL_MARKER;
     return client->sent < self->settings->max_unacked && (client->sent == 0 || !starts_epoch);
 }
@@ -55,7 +58,8 @@ void model_hand(model_t *self, uint32_t receiver, uint32_t index, const model_se
                 int64_t now)
 {
     model_client_t *client = &self->clients[index];
-    bool in_session = self->receivers[receiver].generation != 0;
+    bool passes = client->policy == MODEL_PASSTHROUGH;
+    bool in_session = self->receivers[receiver].generation != 0 && !passes;
     check(client->exists && client->receiver == receiver, "client %u is not of receiver %u", index,
           receiver);
     check(s_can_send(self, client), "client %u has nothing to send", index);
@@ -76,8 +80,8 @@ void model_hand(model_t *self, uint32_t receiver, uint32_t index, const model_se
         s_check_entry(entry, seen);
     else
         check(entry->kind == MODEL_MARKER && !in_session, "client %u: an empty entry", index);
-    client->out += self->receivers[receiver].ack_none;
-    if (!client->waits_since)
+    client->out += self->receivers[receiver].ack_none || passes;
+    if (!client->waits_since && !passes)
         client->waits_since = now;
 }
 
@@ -97,8 +101,10 @@ static void s_pop(model_client_t *client)
     entry->settled |= last && last->settled;
     check(entry->settled || entry->kind == MODEL_MARKER, "seq %llu is dropped, and nobody has it",
           (unsigned long long)entry->after.seq);
-    model_owe(client, entry->publisher, entry->after, false);
-    client->acked_at = entry->after;
+    if (client->policy != MODEL_PASSTHROUGH)
+        model_owe(client, entry->publisher, entry->after, false);
+    if (client->policy != MODEL_PASSTHROUGH)
+        client->acked_at = entry->after;
     client->sent -= client->sent > 0;
     client->handed -= client->handed > 0;
 }
@@ -212,7 +218,8 @@ static model_client_t *s_own(model_t *self, uint32_t receiver, uint32_t index, i
         return NULL;
     }
     client->active = now >> 20;
-    return self->receivers[receiver].ack_none ? NULL : client;
+    bool acks = !self->receivers[receiver].ack_none && client->policy != MODEL_PASSTHROUGH;
+    return acks ? client : NULL;
 }
 
 void model_ack(model_t *self, uint32_t receiver, uint32_t index, position_t position, int64_t now)
@@ -345,6 +352,7 @@ static void s_compare_counters(const model_counts_t *counts, const orderer_stats
     s_equal("evicted", stats_get(&stats->clients_evicted), counts->evicted);
     s_equal("attaches", stats_get(&stats->attaches), counts->attaches);
     s_equal("alarms", stats_get(&stats->gaps_alarmed), counts->alarmed);
+    s_equal("holes expired", stats_get(&stats->gaps_expired), counts->gaps_expired);
     s_equal("filled", stats_get(&stats->gaps_filled), counts->filled);
     s_equal("skipped", stats_get(&stats->gaps_skipped), counts->skipped);
     s_equal("reset", stats_get(&stats->gaps_reset), counts->reset);
@@ -361,7 +369,7 @@ static void s_check_bounds(const model_t *self)
     uint64_t notices = 0;
     for (uint32_t i = 0; i < MODEL_CLIENTS; i++) {
         const model_client_t *client = &self->clients[i];
-        check(model_kept(client) <= 2 * settings->backlog + 2 * settings->window,
+        check(model_kept(client) <= 2 * settings->backlog + 2 * client->rule.window,
               "client %u keeps %u", i, model_kept(client));
         check(client->sent <= settings->max_unacked, "client %u has %u on their way", i,
               client->sent);

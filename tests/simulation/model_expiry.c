@@ -41,8 +41,25 @@ static void s_merge(model_client_t *client, uint32_t first, uint32_t count, uint
     client->handed = s_moved(client->handed, first, count);
 }
 
+//  What passes goes without a notice, unless a worker has something of the client.
+static void s_expire_passing(model_t *self, model_client_t *client, int64_t now)
+{
+    while (client->sent == 0 && client->acked < client->log.count &&
+           s_is_expired(self, &client->log.items[client->acked], now)) {
+        client->log.items[client->acked++].settled = true;
+        client->handed -= client->handed > 0;
+        self->counts.expired++;
+        client->expired_told--;
+        client->active = now >> 20;
+    }
+}
+
 static void s_expire_client(model_t *self, model_client_t *client, int64_t now)
 {
+    if (client->policy == MODEL_PASSTHROUGH) {
+        s_expire_passing(self, client, now);
+        return;
+    }
     uint32_t first = self->receivers[client->receiver].ack_none ? client->sent : 0;
     for (; client->acked + first < client->log.count; first++) {
         const model_entry_t *at = &client->log.items[client->acked + first];
@@ -74,10 +91,13 @@ void model_expire(model_t *self, int64_t now)
 
 model_entry_t *model_expired_at(model_client_t *client, position_t after)
 {
-    for (uint32_t i = client->expired.count; i-- > 0;)
-        if (position_compare(client->expired.items[i].after, after) == 0)
-            return &client->expired.items[i];
-    return NULL;
+    model_entry_t *found = NULL;
+    for (uint32_t i = client->expired.count; i-- > 0;) {
+        model_entry_t *entry = &client->expired.items[i];
+        if (position_compare(entry->after, after) == 0 && (!found || entry->settled))
+            found = entry;
+    }
+    return found;
 }
 
 bool model_take_expired(model_client_t *client, const model_seen_t *seen)

@@ -67,13 +67,14 @@ static bool s_begins_with(const model_client_t *client, const char *prefix)
     return size <= client->id_size && memcmp(client->id, prefix, size) == 0;
 }
 
-static bool s_glob(const char *pattern, const uint8_t *id, size_t size)
+bool model_glob(const char *pattern, const uint8_t *id, size_t size)
 {
     if (*pattern == '*')
-        return s_glob(pattern + 1, id, size) || (size && s_glob(pattern, id + 1, size - 1));
+        return model_glob(pattern + 1, id, size) || (size && model_glob(pattern, id + 1, size - 1));
     if (size == 0 || *pattern == '\0')
         return size == 0 && *pattern == '\0';
-    return (*pattern == '?' || (uint8_t)*pattern == *id) && s_glob(pattern + 1, id + 1, size - 1);
+    return (*pattern == '?' || (uint8_t)*pattern == *id) &&
+           model_glob(pattern + 1, id + 1, size - 1);
 }
 
 uint32_t model_resolve(const model_t *self, const model_client_t *client)
@@ -90,7 +91,7 @@ uint32_t model_resolve(const model_t *self, const model_client_t *client)
             best_size = strlen(prefix);
         }
     for (uint32_t i = 0; i < self->settings->route_count && best == MODEL_NOBODY; i++)
-        if (s_glob(self->settings->routes[i].match, client->id, client->id_size))
+        if (model_glob(self->settings->routes[i].match, client->id, client->id_size))
             best = MODEL_SLOTS + i;
     return best;
 }
@@ -270,6 +271,11 @@ bool model_attach_client(model_t *self, uint32_t receiver, uint32_t index, posit
     if (!model_make_client(self, index, now)) {
         *position = (position_t){0, 0};
         return false;
+    }
+    if (client->policy == MODEL_PASSTHROUGH) {
+        s_take_over(self, index, receiver);
+        client->by_name = true;
+        return true;
     }
     if (!s_agree(self, client, *position, now)) {
         *position = (position_t){client->epoch, client->next_seq - 1};

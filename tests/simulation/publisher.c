@@ -121,8 +121,8 @@ static void s_push(world_t *self, sent_t *sent, uint32_t count)
 //  A seq that is likely to matter.
 static uint64_t s_seq(world_t *self, const model_client_t *client)
 {
-    uint64_t next = client->exists ? client->next_seq : self->settings.first_seq;
-    uint32_t window = self->settings.window;
+    uint64_t next = client->exists ? client->next_seq : client->rule.first_seq;
+    uint32_t window = client->rule.window ? client->rule.window : self->settings.window;
     uint32_t kind = dice_roll(&self->dice, 100);
     if (kind < 45)
         return next;

@@ -132,6 +132,8 @@ static void s_check_dispatch(world_t *self, uint32_t receiver, dispatch_t *dispa
         check(bytes < self->batch_bytes, "the dispatch was full already");
         bytes += dispatch->entries[i].size;
         uint32_t client = s_check_entry(self, receiver, &dispatch->entries[i]);
+        check(dispatch->passthrough == (self->model.clients[client].policy == MODEL_PASSTHROUGH),
+              "client %u in a dispatch of others", client);
         s_note(self, dispatch)->entries[i].session = self->model.clients[client].session;
         s_note(self, dispatch)->entries[i].life = self->model.clients[client].life;
     }
@@ -176,7 +178,8 @@ static delivery_t *s_gather(const world_t *self, dispatch_t *dispatch)
         delivery->lives[delivery->count++] = s_note(self, dispatch)->entries[i].life;
         to += dispatch->entries[i].size;
     }
-    to = wire_put_varint_field(to, WIRE_DELIVERY_GENERATION, dispatch->generation);
+    to = wire_put_varint_field(to, WIRE_DELIVERY_GENERATION,
+                               dispatch->passthrough ? 0 : dispatch->generation);
     delivery->size = (size_t)(to - delivery->bytes);
     return delivery;
 }

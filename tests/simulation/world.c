@@ -22,6 +22,38 @@ static uint32_t s_pick(world_t *self, const uint32_t *of, uint32_t count)
     return of[dice_roll(&self->dice, count)];
 }
 
+//  The policy of tests/plugin, as a plug-in brings it.
+extern const policy_t seqpush_policy;
+
+static const policy_t *s_some_policy(world_t *self)
+{
+    static const policy_t *const policies[] = {&policy_strict, &policy_deadline, &policy_latest,
+                                               &seqpush_policy, &policy_passthrough};
+    //  One report would be the last event of several clients.
+    return policies[dice_roll(&self->dice, self->evicts ? 4 : 5)];
+}
+
+//  Half of the runs are strict, as most brokers will be; in the others clients differ.
+static void s_set_policies(world_t *self)
+{
+    core_settings_t *settings = &self->settings;
+    settings->policy = &policy_strict;
+    settings->gap_timeout = dice_between(&self->dice, 1, 3000) * MS;
+    if (dice_chance(&self->dice, 50))
+        return;
+    static const char *const globs[WORLD_RULES] = {"?b*", "a*", "b*"};
+    settings->policy = s_some_policy(self);
+    settings->rules = self->rules;
+    settings->rule_count = dice_roll(&self->dice, WORLD_RULES + 1);
+    for (size_t i = 0; i < settings->rule_count; i++)
+        self->rules[i] = (rule_t){globs[i],
+                                  s_some_policy(self),
+                                  {.window = dice_between(&self->dice, 1, settings->window),
+                                   .first_seq = settings->first_seq + dice_roll(&self->dice, 3),
+                                   .gap_timeout = dice_between(&self->dice, 1, 3000) * MS,
+                                   .gap_alarm = dice_roll(&self->dice, 3000) * MS}};
+}
+
 //  What stands in the configuration, within what its check allows, but small.
 static void s_set_bounds(world_t *self)
 {
@@ -63,7 +95,6 @@ static void s_set_times(world_t *self)
 static void s_set_all(world_t *self)
 {
     core_settings_t *settings = &self->settings;
-    settings->policy = policy_named("strict");
     settings->first_seq = 1;
     if (dice_chance(&self->dice, 30))
         settings->first_seq = dice_between(&self->dice, 1, 500);
@@ -75,6 +106,7 @@ static void s_set_all(world_t *self)
     }
     s_set_bounds(self);
     s_set_times(self);
+    s_set_policies(self);
 }
 
 //  The clock starts anywhere, and often just before one of the counters in the core goes round.
@@ -367,9 +399,9 @@ static uint32_t s_kept(const world_t *self)
 }
 
 //  A while in which the receivers stay, and acks may become overdue.
-static void s_wait(world_t *self)
+static void s_wait(world_t *self, uint32_t round)
 {
-    int64_t while_ = self->settings.ack_timeout / 2;
+    int64_t while_ = round < 100 ? self->settings.ack_timeout / 2 : INT64_MAX;
     if (while_ >= self->settings.receiver_timeout)
         while_ = self->settings.receiver_timeout - 1;
     s_advance(self, while_);
@@ -393,7 +425,7 @@ void world_settle(world_t *self)
         publisher_fill_holes(self);
         world_confirm(self);
         s_compare(self);
-        s_wait(self);
+        s_wait(self, round);
         check(round < ROUNDS_MAX, "there is no end to it");
     }
     while (sender_step(self))

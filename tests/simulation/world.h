@@ -14,6 +14,7 @@
 #include "model.h"
 
 #define WORLD_ADDRESSES 5
+#define WORLD_RULES 3
 #define WORLD_QUEUE 64 //  what a worker, a connection or a receiver's outgoing side holds
 
 //  A Delivery under way, and which life of each entry's client it is of.
@@ -78,6 +79,7 @@ typedef struct {
 typedef struct {
     core_settings_t settings;
     core_route_t routes[MODEL_ROUTES];
+    rule_t rules[WORLD_RULES];
     orderer_stats_t *stats;
     stats_t inflight; //  the gauge of all workers
     core_t *core;

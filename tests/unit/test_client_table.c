@@ -15,7 +15,8 @@ static client_t *s_client(unsigned number, uint64_t hash)
 {
     char id[16];
     int size = snprintf(id, sizeof id, "%u", number);
-    client_t *client = client_new(id, (size_t)size, hash, policy_named("strict"), 8, 1);
+    static const rule_t rule = {"*", &policy_strict, {.window = 8, .first_seq = 1}};
+    client_t *client = client_new(id, (size_t)size, hash, &rule);
     assert_non_null(client);
     return client;
 }

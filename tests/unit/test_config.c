@@ -116,7 +116,10 @@ static void test_defaults(void **state)
     assert_string_equal(config->ordering.policy, "strict");
     assert_int_equal(config->ordering.window, 1024);
     assert_int_equal(config->ordering.first_seq, 1);
+    assert_string_equal(config->ordering.plugin, "");
+    assert_int_equal(config->ordering.gap_timeout, 5000);
     assert_int_equal(config->ordering.gap_alarm, 1000);
+    assert_int_equal(config->ordering.rule_count, 0);
     assert_int_equal(config->ordering.max_clients, 1000000);
     assert_int_equal(config->ordering.client_idle_timeout, 86400000);
     assert_int_equal(config->ordering.memory_max, 268435456);
@@ -181,6 +184,40 @@ static void test_file_sets_values(void **state)
     assert_string_equal(config->delivery.routes[1].match, "a\"b");
     assert_string_equal(config->delivery.routes[1].endpoint, "ipc:///x");
     assert_string_equal(config->http.bind, "");
+    config_destroy(&config);
+}
+
+static void test_rules_say_what_differs(void **state)
+{
+    (void)state;
+    const char *sets[SETS_MAX] = {"ordering/gap_timeout=70", "ordering/plugin=/x.so"};
+    config_t *config = s_load_good("ordering\n"
+                                   "    gap_timeout = 60\n"
+                                   "    rule\n"
+                                   "        match = chat-*\n"
+                                   "        window = 9\n"
+                                   "        gap_alarm = 0\n"
+                                   "    policy = mine\n"
+                                   "    rule\n"
+                                   "        policy = latest\n"
+                                   "        match = '*'\n"
+                                   "        gap_timeout = 80\n"
+                                   "        first_seq = 3\n",
+                                   sets);
+    assert_int_equal(config->ordering.rule_count, 2);
+    const config_rule_t *rules = config->ordering.rules;
+    assert_string_equal(rules[0].match, "chat-*");
+    assert_string_equal(rules[0].policy, "mine");
+    assert_int_equal(rules[0].window, 9);
+    assert_int_equal(rules[0].gap_alarm, 0);
+    assert_int_equal(rules[0].gap_timeout, 70);
+    assert_int_equal(rules[0].first_seq, 1);
+    assert_string_equal(rules[1].match, "*");
+    assert_string_equal(rules[1].policy, "latest");
+    assert_int_equal(rules[1].window, 1024);
+    assert_int_equal(rules[1].gap_alarm, 1000);
+    assert_int_equal(rules[1].gap_timeout, 80);
+    assert_int_equal(rules[1].first_seq, 3);
     config_destroy(&config);
 }
 
@@ -286,8 +323,11 @@ static void test_bad_files(void **state)
         {"security\n    allow_plaintext = yes\n", ":2: security/allow_plaintext: \"yes\" is not a"},
 
         //  Texts.
-        {"ordering\n    policy = deadline\n",
-         ":2: ordering/policy: \"deadline\" is not known, expected strict"},
+        {"ordering\n    policy = playout\n", ":2: ordering/policy: \"playout\" is not known, "
+                                             "expected strict, deadline, latest, passthrough"},
+        {"ordering\n    policy =\n", ":2: ordering/policy: \"\" is empty, expected strict"},
+        {"ordering\n    plugin = playout.so\n",
+         ":2: ordering/plugin: \"playout.so\" is no absolute path"},
         {"log\n    level = Info\n",
          ":2: log/level: \"Info\" is not known, expected error, warning"},
         {"log\n    format = xml\n", ":2: log/format: \"xml\" is not known, expected text, json"},
@@ -350,6 +390,23 @@ static void test_bad_files(void **state)
          ":3: delivery/route/endpoint: \"ipc://x\" has no absolute path"},
         {"delivery\n    route\n        to = x\n",
          ":3: delivery/route/to: is not known, expected match, endpoint"},
+
+        //  Rules.
+        {"ordering\n    rule\n        policy = latest\n    window = 4\n",
+         ":2: ordering/rule: has no match, expected one"},
+        {"ordering\n    rule\n        match = a\n        match = b\n",
+         ":4: ordering/rule/match: is given twice"},
+        {"ordering\n    rule\n        match = a\n        window = 5\n        window = 5\n",
+         ":5: ordering/rule/window: is given twice"},
+        {"ordering\n    rule\n        match = a\n        gap_timeout = 0\n",
+         ":4: ordering/rule/gap_timeout: \"0\" is out of range"},
+        {"ordering\n    rule\n        match = a\n    rule\n        match = b\n        policy = x\n",
+         ":6: ordering/rule/policy: \"x\" is not known, expected strict, deadline"},
+        {"ordering\n    rule\n        match = a\n        max_clients = 1\n",
+         ":4: ordering/rule/max_clients: is not known, expected match, policy, window"},
+        {"ordering\n    rule\n        match = a\n        window = 9\n    rule\n        match = b\n"
+         "        window = 2049\n",
+         ":7: ordering/rule/window: 2049 does not go with delivery/backlog = 4096"},
 
         //  Keys that do not go together: the line is that of the key that is set.
         {"ordering\n    window = 2049\n",
@@ -480,6 +537,9 @@ static void test_bad_sets(void **state)
         {{"log/level=info", "log/level=debug"}, "--set: log/level: is given twice"},
         {{"delivery/route=1"}, "--set: delivery/route: stands in the file alone"},
         {{"delivery/route/match=1"}, "--set: delivery/route/match: stands in the file alone"},
+        {{"ordering/rule=1"}, "--set: ordering/rule: stands in the file alone"},
+        {{"ordering/rule/window=1"}, "--set: ordering/rule/window: stands in the file alone"},
+        {{"ordering/policy=x"}, "--set: ordering/policy: \"x\" is not known, expected strict"},
         {{"front/bind=ipc://a", "front/bind=tcp://1.1.1.1:1"},
          "--set: front/bind: \"tcp://1.1.1.1:1\" is not a loopback address"},
         {{"delivery/backlog=100"}, "--set: delivery/backlog: 100 does not go with ordering/window"},
@@ -527,6 +587,8 @@ static void test_print_reads_back(void **state)
         "http\n    bind =\n",
         "front\n    bind = 'ipc:///tmp/ \"a\" #b '\n    bind = \"ipc://it's\"\n",
         "security\n    allow_plaintext = 1\nlog\n    level = debug\n    format = json\n",
+        "ordering\n    plugin = /p.so\n    rule\n        match = '\"*'\n        policy = mine\n"
+        "    rule\n        match = ?\n        gap_alarm = 0\n        first_seq = 7\n",
         "delivery\n    allow_endpoint = ipc://*\n    allow_endpoint = tcp://*:*\n    route\n"
         "        match = \"#\"\n        endpoint = ipc:///1\n    route\n        endpoint = "
         "ipc:///2\n"
@@ -733,6 +795,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_file_sets_values),
+        cmocka_unit_test(test_rules_say_what_differs),
         cmocka_unit_test(test_good_files),
         cmocka_unit_test(test_bad_files),
         cmocka_unit_test(test_file_that_is_no_file),

@@ -1,0 +1,199 @@
+//  stage.c - what a policy may ask and do; see policy.h
+
+#include "core_state.h"
+#include <assert.h>
+
+//  ---- asking ------------------------------------------------------------------------------------
+
+const policy_settings_t *policy_settings(const policy_stage_t *stage)
+{
+    return &stage->client->rule->settings;
+}
+
+const policy_view_t *policy_view(const policy_stage_t *stage)
+{
+    return &stage->client->view;
+}
+
+bool policy_holds(const policy_stage_t *stage, uint64_t seq)
+{
+    return (stage->in_hand && stage->hand_seq == seq) ||
+           window_holds(&stage->client->window, stage->client->view.next_seq, seq);
+}
+
+bool policy_gave_up(const policy_stage_t *stage, uint64_t seq)
+{
+    const client_t *client = stage->client;
+    uint64_t next = client->view.next_seq;
+    return seq < next ? client_gave_up(client, seq) : window_marked(&client->window, next, seq);
+}
+
+uint64_t policy_first_held(const policy_stage_t *stage)
+{
+    const client_t *client = stage->client;
+    if (!client->window.held)
+        return stage->in_hand ? stage->hand_seq : 0;
+    uint64_t seq = client->view.next_seq;
+    while (!policy_holds(stage, seq))
+        seq++;
+    return seq;
+}
+
+int64_t policy_age(const policy_stage_t *stage, uint64_t seq)
+{
+    const client_t *client = stage->client;
+    const window_place_t *place = &stage->hand;
+    if (!stage->in_hand || stage->hand_seq != seq)
+        place = window_at(&client->window, client->view.next_seq, seq);
+    assert(place && place->frame);
+    //  From the start of the tick that it came in: so the age grows as the clock does.
+    int64_t ticks = (uint32_t)(tick_of(stage->now) - place->arrived);
+    return (ticks << TICK_SHIFT) + (stage->now & ((1 << TICK_SHIFT) - 1));
+}
+
+//  ---- the hole at the head of the line ----------------------------------------------------------
+
+void stage_see_hole(policy_stage_t *stage)
+{
+    client_t *client = stage->client;
+    uint64_t next = client->view.next_seq;
+    bool any_held = client->window.held > 0 || stage->in_hand;
+    if (!any_held || policy_holds(stage, next)) {
+        client->view.hole_since = 0;
+    } else if (!client->view.hole_since || stage->hole_at != next) {
+        client->view.hole_since = stage->now ? stage->now : 1;
+        client->alarmed = false;
+    }
+    stage->hole_at = next;
+}
+
+//  ---- releasing ---------------------------------------------------------------------------------
+
+//  Puts a push behind what was released; the client's stream stands at `seq` after it. There is room.
+static void s_release(policy_stage_t *stage, window_place_t push, uint64_t seq)
+{
+    orderer_stats_t *stats = stage->core->stats;
+    uint32_t wait = tick_of(stage->now) - push.arrived;
+    histogram_add(&stats->ordering_wait, (uint64_t)wait << TICK_SHIFT, 1);
+    stats_add(&stats->released, 1);
+    retention_put(stage->core, stage->client,
+                  (retained_entry_t){.frame = push.frame,
+                                     .bytes = push.bytes,
+                                     .size = push.size & ((1u << 30) - 1),
+                                     .kind = RETAINED_PUSH,
+                                     .seq = seq},
+                  stage->now);
+}
+
+//  Makes a notice of from..to, and room in the queue for it and `more` entries. NULL: no memory.
+static frame_t *s_make_notice(client_t *client, uint64_t from, uint64_t to, uint32_t more)
+{
+    frame_t *notice = notice_gap(client, client->epoch, from, to);
+    if (!notice || retained_reserve(&client->retained, 1 + more))
+        return notice;
+    frame_unref(notice);
+    return NULL;
+}
+
+//  Gives up next_seq..to: empties their places, which hold marks at most, and announces them.
+static bool s_pass_over(policy_stage_t *stage, uint64_t to)
+{
+    client_t *client = stage->client;
+    uint64_t from = client->view.next_seq;
+    frame_t *notice = s_make_notice(client, from, to, 0);
+    if (!notice)
+        return false;
+    for (uint64_t seq = from; seq <= to && client->window.marks; seq++) {
+        window_place_t *place = window_at(&client->window, from, seq);
+        if (place)
+            window_take(&client->window, place);
+    }
+    client->view.next_seq = to + 1;
+    stream_announce(stage->core, client, from, to, notice, stage->now);
+    return true;
+}
+
+static bool s_pass_marks(policy_stage_t *stage)
+{
+    const client_t *client = stage->client;
+    uint64_t next = client->view.next_seq, to = next;
+    while (window_marked(&client->window, next, to + 1))
+        to++;
+    return s_pass_over(stage, to);
+}
+
+//  Takes the next expected push out of the hand or its place. There is one.
+static window_place_t s_take_next(policy_stage_t *stage)
+{
+    client_t *client = stage->client;
+    uint64_t next = client->view.next_seq;
+    if (!stage->in_hand || stage->hand_seq != next)
+        return stream_take_held(stage->core, client, window_at(&client->window, next, next));
+    stage->in_hand = false;
+    return stage->hand;
+}
+
+void policy_release(policy_stage_t *stage, uint64_t to)
+{
+    client_t *client = stage->client;
+    assert(client->rule->policy->kind == POLICY_WINDOW);
+    for (;;) {
+        uint64_t next = client->view.next_seq;
+        if (next <= to && policy_holds(stage, next)) {
+            if (!retained_reserve(&client->retained, 1))
+                break;
+            s_release(stage, s_take_next(stage), next);
+            client->view.next_seq++;
+        } else if (!window_marked(&client->window, next, next) || !s_pass_marks(stage)) {
+            break;
+        }
+    }
+    stage_see_hole(stage);
+}
+
+//  ---- giving up ---------------------------------------------------------------------------------
+
+bool policy_give_up(policy_stage_t *stage, uint64_t to)
+{
+    const client_t *client = stage->client;
+    assert(client->rule->policy->kind == POLICY_WINDOW && to >= client->view.next_seq);
+    assert(policy_first_held(stage) == to + 1);
+    if (!s_pass_over(stage, to))
+        return false;
+    stats_add(&stage->core->stats->gaps_expired, 1);
+    stage_see_hole(stage);
+    return true;
+}
+
+void policy_replace(policy_stage_t *stage)
+{
+    client_t *client = stage->client;
+    assert(client->rule->policy->kind == POLICY_LATEST);
+    if (!stage->in_hand)
+        return;
+    uint64_t from = retention_unhanded_from(client), seq = stage->hand_seq;
+    assert(seq >= client->view.next_seq);
+    frame_t *notice = NULL;
+    if (from < seq ? !(notice = s_make_notice(client, from, seq - 1, 1))
+                   : !retained_reserve(&client->retained, 1))
+        return;
+    bool announced = retention_drop_unhanded(stage->core, client);
+    if (notice) {
+        //  One notice, however often it grows.
+        stats_add(&stage->core->stats->gap_notices, !announced);
+        retention_put_notice(stage->core, client, seq - 1, notice, stage->now);
+    }
+    stage->in_hand = false;
+    s_release(stage, stage->hand, seq);
+    client->view.next_seq = seq + 1;
+}
+
+void policy_pass(policy_stage_t *stage)
+{
+    client_t *client = stage->client;
+    assert(client->rule->policy->kind == POLICY_PASSTHROUGH);
+    if (!stage->in_hand || !retained_reserve(&client->retained, 1))
+        return;
+    stage->in_hand = false;
+    s_release(stage, stage->hand, client->acked.seq);
+}
