@@ -157,6 +157,7 @@ class Cast:
         wait_until(lambda: self.broker.metric("queue_messages") == 0, "all to be taken", PATIENCE)
         orderer = self.broker.status()["orderer"]
         figures = {"acknowledged": orderer["acked"], "redelivered": orderer["redelivered"],
+                   "endpoints_moved": int(self.broker.metric("endpoints_moved_total")),
                    **{f"went_back_{why}": times for why, times in orderer["go_backs"].items()},
                    "timed_out": orderer["receivers_timed_out"],
                    "memory_mib": self.memory.most() >> 20}
