@@ -457,12 +457,7 @@ static void test_a_lost_session_is_attached_again_with_the_positions(void **stat
         poll_until(f, *f->log);
         fixture_assert_log(f, "a7");
         assert_int_equal(fixture_stats(f)->foreign, 1);
-        zmq_disconnect(f->push, seqpush_receiver_endpoint(f->receiver));
-        seqpush_receiver_destroy(&f->receiver);
-        while (front_has_request(&f->front, 20)) { //  the farewell
-            uint8_t bytes[256];
-            zmq_recv(f->front.router, bytes, sizeof bytes, 0);
-        }
+        fixture_end_receiver(f);
     }
 }
 
