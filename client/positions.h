@@ -31,6 +31,7 @@ typedef struct position {
     uint32_t unacked; //  pushes taken since the last ack
     bool known; //  false: there is no last one, the broker says where it goes on
     bool to_ack; //  in the list of those to be acknowledged
+    bool to_name; //  in the list of those after which something is missing
     uint8_t id_size;
     client_state_t state;
     struct position *next_ack;

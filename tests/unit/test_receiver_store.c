@@ -13,6 +13,7 @@ typedef struct {
     front_t *front; //  NULL: the broker is gone
     uint64_t epoch[CLIENTS], seq[CLIENTS]; //  seq 0: none is kept
     seqpush_position_t acked[CLIENTS]; //  by the last acks
+    size_t named; //  as missing
     bool too_early; //  something was acknowledged that was not saved
     int error; //  that load and save return; 0: they work
     unsigned loads, saves;
@@ -54,6 +55,8 @@ static void s_take_ack(memory_t *memory)
     request_t *request = front_receive(memory->front);
     size_t count =
         request->body_case == SEQPUSH__V1__REQUEST__BODY_ACK ? request->ack->n_positions : 0;
+    memory->named +=
+        request->body_case == SEQPUSH__V1__REQUEST__BODY_ACK ? request->ack->n_missing : 0;
     for (size_t i = 0; i < count; i++) {
         const wire_position_t *at = request->ack->positions[i];
         int letter = *at->client_id.data - 'a';
@@ -151,6 +154,23 @@ static void test_while_the_store_fails_nothing_is_acknowledged_and_the_applicati
     s_memory.error = 0;
     s_expect_acked(f, 'a', 0, 2);
     fixture_assert_log(f, "a1 a2");
+}
+
+static void test_while_the_store_fails_a_client_is_named_as_missing_once(void **state)
+{
+    fixture_t *f = *state;
+    fixture_start(f, s_options());
+    fixture_attach(f, "a", 0);
+    fixture_grant(f, "a0", GENERATION);
+    s_memory.error = -EIO;
+    fixture_deliver(f, GENERATION, "=a0 a1 a3 a2 a4");
+    for (long rc = 1; rc != -EIO || !strstr(f->log, "a2");) {
+        rc = seqpush_receiver_poll(f->receiver, PATIENCE);
+        assert_int_not_equal(rc, 0);
+    }
+    s_memory.error = 0;
+    s_expect_acked(f, 'a', 0, 2);
+    assert_int_equal(s_memory.named, 1);
 }
 
 static void test_an_attach_names_only_what_is_saved(void **state)
@@ -256,6 +276,7 @@ int main(void)
         with_store(test_a_client_goes_on_where_the_store_has_it),
         with_store(test_only_what_is_saved_is_acknowledged),
         with_store(test_while_the_store_fails_nothing_is_acknowledged_and_the_application_is_told),
+        with_store(test_while_the_store_fails_a_client_is_named_as_missing_once),
         with_store(test_an_attach_names_only_what_is_saved),
         with_store(test_a_client_that_a_prefix_brings_goes_on_where_the_store_has_it),
         with_store(test_a_client_whose_position_cannot_be_read_is_not_handed_out),
