@@ -76,14 +76,16 @@ typedef enum {
     ENTRY_AHEAD //  drop it: what comes before it is missing
 } entry_verdict_t;
 
-//  Judges an entry of the receiver's generation by the position of its client.
+//  Judges an entry of the receiver's generation by the position of its client. A marker of an older
+//  epoch counts only where no Attached has told the epoch: the broker can have forgotten the client.
 static inline entry_verdict_t position_judge(const position_t *self, const delivery_entry_t *entry)
 {
     uint64_t epoch = entry->push.epoch;
     uint64_t seq = entry->push.seq;
     bool same_epoch = self->known && epoch == self->epoch;
+    bool older_epoch = self->known && epoch < self->epoch && self->state == CLIENT_ATTACHED;
     if (entry->marker)
-        return same_epoch && seq <= self->seq ? ENTRY_CONFIRMS : ENTRY_MOVES;
+        return older_epoch || (same_epoch && seq <= self->seq) ? ENTRY_CONFIRMS : ENTRY_MOVES;
     if (same_epoch && seq > self->seq)
         return seq - self->seq == 1 ? ENTRY_FOLLOWS : ENTRY_AHEAD;
     return self->known && epoch <= self->epoch ? ENTRY_DUPLICATE : ENTRY_AHEAD;

@@ -626,6 +626,16 @@ static void test_what_is_given_back_is_detached(void **state)
     fixture_assert_log(f, "a8");
 }
 
+static void test_a_marker_of_an_older_epoch_takes_no_attached_client_back(void **state)
+{
+    fixture_t *f = *state;
+    fixture_start(f, (seqpush_receiver_options_t){.ack_interval = 1});
+    fixture_attach(f, "a", 0);
+    fixture_grant(f, "a0", GENERATION);
+    fixture_deliver_and_poll(f, "=a1/0 a1/1 =a0 a1 a1/2");
+    fixture_assert_log(f, "a1/1 a1/2");
+}
+
 static void test_a_prefix_brings_clients_by_their_markers(void **state)
 {
     fixture_t *f = *state;
@@ -884,6 +894,7 @@ int main(void)
         with_broker(test_a_client_that_was_taken_over_is_told_and_left_alone),
         with_broker(test_after_a_timeout_the_receiver_comes_back_by_itself),
         with_broker(test_what_is_given_back_is_detached),
+        with_broker(test_a_marker_of_an_older_epoch_takes_no_attached_client_back),
         with_broker(test_a_prefix_brings_clients_by_their_markers),
         with_broker(test_a_signal_ends_the_wait),
         cmocka_unit_test(test_the_walk_reads_what_protobuf_c_reads),
