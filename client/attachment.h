@@ -26,8 +26,10 @@ typedef struct {
     bool no_acks;
     uint32_t heartbeat; //  ms
     //  Called inside attachment_reply: the stream goes on after `position`, which is not the one
-    //  that was named; the broker took a client away, or all if `id` is NULL.
+    //  that was named; it goes on there, and entries that came before the Attached were dropped;
+    //  the broker took a client away, or all if `id` is NULL.
     void (*on_jump)(void *arg, const position_t *position);
+    void (*on_passed_over)(void *arg, position_t *position);
     void (*on_detached)(void *arg, const void *id, size_t id_size, const char *reason);
     void *arg;
 

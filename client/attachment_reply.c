@@ -34,11 +34,17 @@ static void s_finish_attach(attachment_t *self)
     ask->request_id = 0;
 }
 
-//  The client of which a reply speaks, if it is still asked for and not to be attached anew.
+//  True if the client is still asked for and not to be attached anew.
+static bool s_is_attached(const position_t *position)
+{
+    return position->state == CLIENT_ATTACHED && !position_is_awaited(position);
+}
+
+//  The client of which a reply speaks, if that is so.
 static position_t *s_find_attached(const attachment_t *self, const Seqpush__V1__Position *at)
 {
     position_t *position = positions_find(self->positions, at->client_id.data, at->client_id.len);
-    return position && position->state == CLIENT_ATTACHED && !position->list ? position : NULL;
+    return position && s_is_attached(position) ? position : NULL;
 }
 
 //  The broker goes on after a position; that may lie ahead of what was named.
@@ -66,6 +72,15 @@ static void s_on_refused(attachment_t *self, const Seqpush__V1__Position *at)
     self->on_jump(self->arg, position);
 }
 
+//  What was dropped may have been sent after the Attach, and would come again only after a while.
+static void s_ask_for_passed_over(attachment_t *self)
+{
+    attachment_ask_t *ask = self->ask;
+    for (size_t i = 0; i < ask->count; i++)
+        if (ask->clients[i]->passed_over && s_is_attached(ask->clients[i]))
+            self->on_passed_over(self->arg, ask->clients[i]);
+}
+
 static void s_on_attached(attachment_t *self, const Seqpush__V1__Reply *reply)
 {
     const Seqpush__V1__Attached *attached = reply->attached;
@@ -79,6 +94,7 @@ static void s_on_attached(attachment_t *self, const Seqpush__V1__Reply *reply)
         s_on_position(self, attached->positions[i]);
     for (size_t i = 0; i < attached->n_refused; i++)
         s_on_refused(self, attached->refused[i]);
+    s_ask_for_passed_over(self);
 }
 
 static void s_drop_client(attachment_t *self, const void *id, size_t size, const char *reason)

@@ -113,6 +113,7 @@ static void s_attach(attachment_t *self, int64_t now)
     ask->due = now + self->heartbeat;
     for (size_t i = 0; i < ask->count; i++) {
         ask->clients[i]->asked = ask->request_id;
+        ask->clients[i]->passed_over = false;
         position_enlist(ask->clients[i], NULL);
     }
 }

@@ -30,6 +30,7 @@ typedef struct position {
     uint64_t asked; //  request_id of the Attach that names it and is under way, or 0
     uint32_t unacked; //  pushes taken since the last ack
     bool known; //  false: there is no last one, the broker says where it goes on
+    bool passed_over; //  an entry was dropped since that Attach was sent
     bool to_ack; //  in the list of those to be acknowledged
     bool to_name; //  in the list of those after which something is missing
     uint8_t id_size;
@@ -75,6 +76,12 @@ typedef enum {
     ENTRY_DUPLICATE, //  drop it: it was received
     ENTRY_AHEAD //  drop it: what comes before it is missing
 } entry_verdict_t;
+
+//  True if the client is asked for by name and its Attached has not come yet.
+static inline bool position_is_awaited(const position_t *self)
+{
+    return self->state == CLIENT_ATTACHED && (self->list || self->asked);
+}
 
 //  Judges an entry of the receiver's generation by the position of its client. A marker of an older
 //  epoch counts only where no Attached has told the epoch: the broker can have forgotten the client.

@@ -626,6 +626,58 @@ static void test_what_is_given_back_is_detached(void **state)
     fixture_assert_log(f, "a8");
 }
 
+static void test_what_comes_before_the_attached_is_dropped_and_named_as_missing_after_it(
+    void **state)
+{
+    fixture_t *f = *state;
+    fixture_start(f, (seqpush_receiver_options_t){.ack_interval = 1});
+    fixture_attach(f, "a", 5);
+    fixture_grant(f, "a5", GENERATION);
+    fixture_deliver_and_poll(f, "=a5 a6");
+    fixture_expect_ack(f, "a6", "");
+    fixture_reply_detached(f, "a", "taken_over");
+    poll_until(f, strstr(f->log, "taken"));
+    fixture_attach(f, "a", 6); //  and back
+    request_t *request = fixture_take(f, SEQPUSH__V1__REQUEST__BODY_ATTACH);
+    fixture_deliver_and_poll(f, "a7"); //  from before, and acknowledged by the other
+    fixture_deliver_and_poll(f, "a9");
+    assert_false(front_has_request(&f->front, 20));
+    fixture_reply_attached(f, request->request_id, GENERATION, "a8", NULL);
+    front_free(request);
+    fixture_expect_ack(f, "", "a8");
+    fixture_deliver_and_poll(f, "=a8 a9");
+    fixture_assert_log(f, "a6 taken_over:a jump:a8 a9");
+}
+
+static void test_a_client_of_a_prefix_that_is_asked_for_by_name_waits_for_its_attached(void **state)
+{
+    fixture_t *f = *state;
+    fixture_start_attached(f, (seqpush_receiver_options_t){.ack_interval = 1});
+    fixture_deliver_and_poll(f, "=a0 a1");
+    fixture_expect_ack(f, "a1", "");
+    fixture_attach(f, "a", 1);
+    request_t *request = fixture_take(f, SEQPUSH__V1__REQUEST__BODY_ATTACH);
+    fixture_deliver_and_poll(f, "a2 =b0 b1"); //  those of the prefix go on
+    fixture_expect_ack(f, "b1", "");
+    fixture_reply_attached(f, request->request_id, GENERATION, "a1", NULL);
+    front_free(request);
+    fixture_expect_ack(f, "", "a1");
+    fixture_deliver_and_poll(f, "=a1 a2");
+    fixture_assert_log(f, "a1 b1 a2");
+}
+
+static void test_without_acks_nothing_waits_for_an_attached(void **state)
+{
+    fixture_t *f = *state;
+    fixture_start(f, (seqpush_receiver_options_t){.ack_mode = SEQPUSH_ACK_NONE});
+    fixture_attach(f, "a", 5);
+    fixture_grant(f, "a5", GENERATION);
+    fixture_deliver_and_poll(f, "=a5 a6");
+    fixture_attach(f, "a", 6);
+    fixture_deliver_and_poll(f, "a7");
+    fixture_assert_log(f, "a6 a7");
+}
+
 static void test_a_marker_of_an_older_epoch_takes_no_attached_client_back(void **state)
 {
     fixture_t *f = *state;
@@ -894,6 +946,9 @@ int main(void)
         with_broker(test_a_client_that_was_taken_over_is_told_and_left_alone),
         with_broker(test_after_a_timeout_the_receiver_comes_back_by_itself),
         with_broker(test_what_is_given_back_is_detached),
+        with_broker(test_what_comes_before_the_attached_is_dropped_and_named_as_missing_after_it),
+        with_broker(test_a_client_of_a_prefix_that_is_asked_for_by_name_waits_for_its_attached),
+        with_broker(test_without_acks_nothing_waits_for_an_attached),
         with_broker(test_a_marker_of_an_older_epoch_takes_no_attached_client_back),
         with_broker(test_a_prefix_brings_clients_by_their_markers),
         with_broker(test_a_signal_ends_the_wait),
