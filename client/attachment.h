@@ -41,6 +41,8 @@ typedef struct {
 
     uint64_t instance; //  of the broker, 0 before its first reply
     uint64_t last_request_id;
+    uint64_t last_attach_id; //  request_id of the last Attach
+    uint64_t last_answered_id; //  the broker has taken what was sent up to this request
     uint64_t
         first_request_id; //  since the generation was lost last: errors of older ones are stale
     int64_t beat_at; //  monotonic ms of the next heartbeat

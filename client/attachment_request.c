@@ -109,7 +109,7 @@ static void s_attach(attachment_t *self, int64_t now)
     s_gather_attach(self);
     if ((ask->count == 0 && !ask->has_prefix) || !s_send_attach(self))
         return;
-    ask->request_id = self->last_request_id;
+    ask->request_id = self->last_attach_id = self->last_request_id;
     ask->due = now + self->heartbeat;
     for (size_t i = 0; i < ask->count; i++) {
         ask->clients[i]->asked = ask->request_id;

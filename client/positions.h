@@ -27,7 +27,7 @@ typedef struct position {
     uint64_t seq;
     uint64_t attached_in; //  generation in which the broker attached the client by name, or 0
     uint64_t missing_in; //  generation in which this position was named as missing, or 0
-    uint64_t asked; //  request_id of the Attach that names it and is under way, or 0
+    uint64_t asked; //  request_id of the last Attach that names it, until that is granted, or 0
     uint32_t unacked; //  pushes taken since the last ack
     bool known; //  false: there is no last one, the broker says where it goes on
     bool passed_over; //  an entry was dropped since that Attach was sent

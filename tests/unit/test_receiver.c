@@ -626,6 +626,60 @@ static void test_what_is_given_back_is_detached(void **state)
     fixture_assert_log(f, "a8");
 }
 
+static void test_a_takeover_before_the_attach_is_of_no_effect_on_what_it_names(void **state)
+{
+    static const char *const taken[] = {"a", NULL};
+    fixture_t *f = *state;
+    for (int i = 0; i < 2; i++) {
+        fixture_start(f, (seqpush_receiver_options_t){.ack_interval = 100, .heartbeat = 300});
+        fixture_attach(f, "a", 5);
+        fixture_grant(f, "a5", GENERATION);
+        s_heartbeat_error(f, "stale_generation"); //  while the broker has the session still
+        front_free(fixture_take(f, SEQPUSH__V1__REQUEST__BODY_ATTACH));
+        fixture_reply_detached(f, taken[i], "taken_over");
+        fixture_grant(f, "a5", GENERATION); //  sent again, as it went unanswered
+        assert_true(seqpush_receiver_attached(f->receiver));
+        fixture_deliver_and_poll(f, "=a5 a6");
+        fixture_expect_ack(f, "a6", "");
+        fixture_assert_log(f, "a6");
+        fixture_end_receiver(f);
+    }
+}
+
+static void test_a_takeover_before_an_attach_that_was_given_up_is_of_no_effect(void **state)
+{
+    fixture_t *f = *state;
+    fixture_start(f, (seqpush_receiver_options_t){.heartbeat = 300});
+    fixture_attach(f, "a", 5);
+    fixture_grant(f, "a5", GENERATION);
+    request_t *beat = fixture_take(f, SEQPUSH__V1__REQUEST__BODY_HEARTBEAT);
+    fixture_attach(f, "a", 5);
+    front_free(fixture_take(f, SEQPUSH__V1__REQUEST__BODY_ATTACH));
+    front_reply_error(&f->front, beat->request_id, "stale_generation");
+    front_free(beat);
+    fixture_reply_detached(f, "a", "taken_over");
+    fixture_grant(f, "a5", GENERATION);
+    fixture_assert_log(f, "");
+    assert_true(seqpush_receiver_attached(f->receiver));
+}
+
+static void test_a_takeover_after_an_attach_whose_answer_was_lost_is_told(void **state)
+{
+    fixture_t *f = *state;
+    fixture_start(f, (seqpush_receiver_options_t){.ack_interval = 1});
+    fixture_attach(f, "a", 5);
+    fixture_grant(f, "a5", GENERATION);
+    fixture_attach(f, "b", 5);
+    front_free(fixture_take(f, SEQPUSH__V1__REQUEST__BODY_ATTACH));
+    fixture_deliver_and_poll(f, "=a5 a6");
+    request_t *ack = fixture_take(f, SEQPUSH__V1__REQUEST__BODY_ACK);
+    front_reply_error(&f->front, ack->request_id, "overloaded"); //  later requests are answered
+    front_free(ack);
+    fixture_reply_detached(f, "b", "taken_over");
+    poll_until(f, strstr(f->log, "taken"));
+    fixture_assert_log(f, "a6 taken_over:b");
+}
+
 static void test_what_comes_before_the_attached_is_dropped_and_named_as_missing_after_it(
     void **state)
 {
@@ -946,6 +1000,9 @@ int main(void)
         with_broker(test_a_client_that_was_taken_over_is_told_and_left_alone),
         with_broker(test_after_a_timeout_the_receiver_comes_back_by_itself),
         with_broker(test_what_is_given_back_is_detached),
+        with_broker(test_a_takeover_before_the_attach_is_of_no_effect_on_what_it_names),
+        with_broker(test_a_takeover_before_an_attach_that_was_given_up_is_of_no_effect),
+        with_broker(test_a_takeover_after_an_attach_whose_answer_was_lost_is_told),
         with_broker(test_what_comes_before_the_attached_is_dropped_and_named_as_missing_after_it),
         with_broker(test_a_client_of_a_prefix_that_is_asked_for_by_name_waits_for_its_attached),
         with_broker(test_without_acks_nothing_waits_for_an_attached),
