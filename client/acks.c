@@ -83,8 +83,10 @@ void acks_drop(acks_t *self)
         self->received->unacked = 0;
         self->received = self->received->next_ack;
     }
-    for (int i = 0; self->missing && i < ACKS_MAX; i++)
+    for (int i = 0; self->missing && i < ACKS_MAX; i++) {
+        self->missing->to_name = false;
         self->missing = self->missing->next_missing;
+    }
 }
 
 void acks_clear(acks_t *self)

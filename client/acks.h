@@ -32,9 +32,12 @@ static inline void acks_add(acks_t *self, position_t *position)
     self->received = position;
 }
 
-//  Adds a position after which something is missing; the caller sees to it that it is added once.
+//  Adds a position after which something is missing, once.
 static inline void acks_add_missing(acks_t *self, position_t *position)
 {
+    if (position->to_name)
+        return;
+    position->to_name = true;
     position->next_missing = self->missing;
     self->missing = position;
 }

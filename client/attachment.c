@@ -48,7 +48,6 @@ bool attachment_add_client(attachment_t *self, const void *id, size_t id_size, u
     s_set_state(self, position, CLIENT_ATTACHED);
     position_set(position, epoch, seq);
     position->known = epoch || seq;
-    position->asked = 0;
     position_enlist(position, &self->to_attach);
     return true;
 }

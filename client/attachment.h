@@ -26,8 +26,10 @@ typedef struct {
     bool no_acks;
     uint32_t heartbeat; //  ms
     //  Called inside attachment_reply: the stream goes on after `position`, which is not the one
-    //  that was named; the broker took a client away, or all if `id` is NULL.
+    //  that was named; it goes on there, and entries that came before the Attached were dropped;
+    //  the broker took a client away, or all if `id` is NULL.
     void (*on_jump)(void *arg, const position_t *position);
+    void (*on_passed_over)(void *arg, position_t *position);
     void (*on_detached)(void *arg, const void *id, size_t id_size, const char *reason);
     void *arg;
 
@@ -39,6 +41,8 @@ typedef struct {
 
     uint64_t instance; //  of the broker, 0 before its first reply
     uint64_t last_request_id;
+    uint64_t last_attach_id; //  request_id of the last Attach
+    uint64_t last_answered_id; //  the broker has taken what was sent up to this request
     uint64_t
         first_request_id; //  since the generation was lost last: errors of older ones are stale
     int64_t beat_at; //  monotonic ms of the next heartbeat

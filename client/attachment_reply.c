@@ -34,11 +34,17 @@ static void s_finish_attach(attachment_t *self)
     ask->request_id = 0;
 }
 
-//  The client of which a reply speaks, if it is still asked for and not to be attached anew.
+//  True if the client is still asked for and not to be attached anew.
+static bool s_is_attached(const position_t *position)
+{
+    return position->state == CLIENT_ATTACHED && !position_is_awaited(position);
+}
+
+//  The client of which a reply speaks, if that is so.
 static position_t *s_find_attached(const attachment_t *self, const Seqpush__V1__Position *at)
 {
     position_t *position = positions_find(self->positions, at->client_id.data, at->client_id.len);
-    return position && position->state == CLIENT_ATTACHED && !position->list ? position : NULL;
+    return position && s_is_attached(position) ? position : NULL;
 }
 
 //  The broker goes on after a position; that may lie ahead of what was named.
@@ -66,6 +72,15 @@ static void s_on_refused(attachment_t *self, const Seqpush__V1__Position *at)
     self->on_jump(self->arg, position);
 }
 
+//  What was dropped may have been sent after the Attach, and would come again only after a while.
+static void s_ask_for_passed_over(attachment_t *self)
+{
+    attachment_ask_t *ask = self->ask;
+    for (size_t i = 0; i < ask->count; i++)
+        if (ask->clients[i]->passed_over && s_is_attached(ask->clients[i]))
+            self->on_passed_over(self->arg, ask->clients[i]);
+}
+
 static void s_on_attached(attachment_t *self, const Seqpush__V1__Reply *reply)
 {
     const Seqpush__V1__Attached *attached = reply->attached;
@@ -79,6 +94,7 @@ static void s_on_attached(attachment_t *self, const Seqpush__V1__Reply *reply)
         s_on_position(self, attached->positions[i]);
     for (size_t i = 0; i < attached->n_refused; i++)
         s_on_refused(self, attached->refused[i]);
+    s_ask_for_passed_over(self);
 }
 
 static void s_drop_client(attachment_t *self, const void *id, size_t size, const char *reason)
@@ -89,6 +105,29 @@ static void s_drop_client(attachment_t *self, const void *id, size_t size, const
     position->attached_in = 0;
     attachment_give_back(self, position);
     self->on_detached(self->arg, position->id, position->id_size, reason);
+}
+
+//  Replies come in the order of the requests, so what the broker takes away before it has answered an
+//  Attach was taken before that, and the Attach takes it back.
+static bool s_is_older_than(const attachment_t *self, uint64_t attach_id)
+{
+    return attach_id > self->last_answered_id;
+}
+
+static void s_take_away(attachment_t *self, const void *id, size_t size, const char *reason)
+{
+    const position_t *position = positions_find(self->positions, id, size);
+    if (position && !s_is_older_than(self, position->asked))
+        s_drop_client(self, id, size, reason);
+}
+
+static void s_take_away_all(attachment_t *self, const char *reason)
+{
+    if (s_is_older_than(self, self->last_attach_id))
+        return;
+    attachment_forget_all(self);
+    attachment_lose_generation(self);
+    self->on_detached(self->arg, NULL, 0, reason);
 }
 
 //  The broker took clients away. After a timeout they are attached again; else it is the
@@ -103,13 +142,10 @@ static void s_on_detached(attachment_t *self, const Seqpush__V1__Reply *reply)
         return;
     }
     for (size_t i = 0; i < detached->n_client_ids; i++)
-        s_drop_client(self, detached->client_ids[i].data, detached->client_ids[i].len,
-                      detached->reason);
-    if (detached->n_client_ids == 0) {
-        attachment_forget_all(self);
-        attachment_lose_generation(self);
-        self->on_detached(self->arg, NULL, 0, detached->reason);
-    }
+        s_take_away(self, detached->client_ids[i].data, detached->client_ids[i].len,
+                    detached->reason);
+    if (detached->n_client_ids == 0)
+        s_take_away_all(self, detached->reason);
 }
 
 static bool s_is_one_of(const char *code, const char *const *codes)
@@ -130,7 +166,7 @@ static void s_on_attach_error(attachment_t *self, const char *code)
     uint64_t request_id = ask->request_id;
     ask->request_id = 0;
     for (size_t i = 0; i < ask->count; i++)
-        if (ask->clients[i]->asked == request_id)
+        if (ask->clients[i]->asked == request_id && !ask->clients[i]->list)
             s_drop_client(self, ask->clients[i]->id, ask->clients[i]->id_size, code);
     attachment_prefix_t *prefix =
         ask->has_prefix ? attachment_find_prefix(self, ask->prefix, ask->prefix_size) : NULL;
@@ -169,6 +205,8 @@ static void s_note_instance(attachment_t *self, uint64_t instance)
 void attachment_reply(attachment_t *self, const Seqpush__V1__Reply *reply)
 {
     self->unanswered = 0;
+    if (reply->request_id > self->last_answered_id)
+        self->last_answered_id = reply->request_id;
     s_note_instance(self, reply->instance);
     switch (reply->body_case) {
     case SEQPUSH__V1__REPLY__BODY_ATTACHED:

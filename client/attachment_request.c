@@ -109,10 +109,11 @@ static void s_attach(attachment_t *self, int64_t now)
     s_gather_attach(self);
     if ((ask->count == 0 && !ask->has_prefix) || !s_send_attach(self))
         return;
-    ask->request_id = self->last_request_id;
+    ask->request_id = self->last_attach_id = self->last_request_id;
     ask->due = now + self->heartbeat;
     for (size_t i = 0; i < ask->count; i++) {
         ask->clients[i]->asked = ask->request_id;
+        ask->clients[i]->passed_over = false;
         position_enlist(ask->clients[i], NULL);
     }
 }

@@ -27,10 +27,12 @@ typedef struct position {
     uint64_t seq;
     uint64_t attached_in; //  generation in which the broker attached the client by name, or 0
     uint64_t missing_in; //  generation in which this position was named as missing, or 0
-    uint64_t asked; //  request_id of the Attach that names it and is under way, or 0
+    uint64_t asked; //  request_id of the last Attach that names it, until that is granted, or 0
     uint32_t unacked; //  pushes taken since the last ack
     bool known; //  false: there is no last one, the broker says where it goes on
+    bool passed_over; //  an entry was dropped since that Attach was sent
     bool to_ack; //  in the list of those to be acknowledged
+    bool to_name; //  in the list of those after which something is missing
     uint8_t id_size;
     client_state_t state;
     struct position *next_ack;
@@ -75,14 +77,22 @@ typedef enum {
     ENTRY_AHEAD //  drop it: what comes before it is missing
 } entry_verdict_t;
 
-//  Judges an entry of the receiver's generation by the position of its client.
+//  True if the client is asked for by name and its Attached has not come yet.
+static inline bool position_is_awaited(const position_t *self)
+{
+    return self->state == CLIENT_ATTACHED && (self->list || self->asked);
+}
+
+//  Judges an entry of the receiver's generation by the position of its client. A marker of an older
+//  epoch counts only where no Attached has told the epoch: the broker can have forgotten the client.
 static inline entry_verdict_t position_judge(const position_t *self, const delivery_entry_t *entry)
 {
     uint64_t epoch = entry->push.epoch;
     uint64_t seq = entry->push.seq;
     bool same_epoch = self->known && epoch == self->epoch;
+    bool older_epoch = self->known && epoch < self->epoch && self->state == CLIENT_ATTACHED;
     if (entry->marker)
-        return same_epoch && seq <= self->seq ? ENTRY_CONFIRMS : ENTRY_MOVES;
+        return older_epoch || (same_epoch && seq <= self->seq) ? ENTRY_CONFIRMS : ENTRY_MOVES;
     if (same_epoch && seq > self->seq)
         return seq - self->seq == 1 ? ENTRY_FOLLOWS : ENTRY_AHEAD;
     return self->known && epoch <= self->epoch ? ENTRY_DUPLICATE : ENTRY_AHEAD;

@@ -20,6 +20,11 @@ static void s_on_jump(void *arg, const position_t *position)
     receiver_tell_jump(arg, position);
 }
 
+static void s_on_passed_over(void *arg, position_t *position)
+{
+    receiver_miss(arg, position);
+}
+
 static void s_on_detached(void *arg, const void *id, size_t id_size, const char *reason)
 {
     seqpush_receiver_t *self = arg;
@@ -79,6 +84,7 @@ static bool s_init_attachment(seqpush_receiver_t *self)
         .no_acks = self->options.ack_mode == SEQPUSH_ACK_NONE,
         .heartbeat = self->options.heartbeat,
         .on_jump = s_on_jump,
+        .on_passed_over = s_on_passed_over,
         .on_detached = s_on_detached,
         .arg = self,
     };

@@ -52,10 +52,8 @@ static void s_move(seqpush_receiver_t *self, position_t *position, const deliver
     receiver_tell_jump(self, position);
 }
 
-//  Names the position after which something is missing, once.
-static void s_miss(seqpush_receiver_t *self, position_t *position)
+void receiver_miss(seqpush_receiver_t *self, position_t *position)
 {
-    self->stats.ahead++;
     if (position->missing_in == self->acks_generation)
         return;
     position->missing_in = self->acks_generation;
@@ -70,7 +68,8 @@ static void s_on_ahead(seqpush_receiver_t *self, position_t *position,
                        const delivery_entry_t *entry)
 {
     if (self->options.ack_mode == SEQPUSH_ACK_CUMULATIVE) {
-        s_miss(self, position);
+        self->stats.ahead++;
+        receiver_miss(self, position);
         return;
     }
     position_set(position, entry->push.epoch, entry->push.seq - 1);
@@ -96,13 +95,23 @@ static position_t *s_bring(seqpush_receiver_t *self, const seqpush_push_t *push)
     return position;
 }
 
+//  True if the client's Attached has not come yet: another receiver may have had it meanwhile, and
+//  the entry be from before. In ACK_NONE nobody else gets it.
+static inline bool s_is_early(const seqpush_receiver_t *self, position_t *position)
+{
+    if (!position_is_awaited(position) || self->options.ack_mode == SEQPUSH_ACK_NONE)
+        return false;
+    position->passed_over = true;
+    return true;
+}
+
 //  The position of a client that may be served; NULL drops the entry.
 static inline position_t *s_admit(seqpush_receiver_t *self, const delivery_entry_t *entry)
 {
     const seqpush_push_t *push = &entry->push;
     position_t *position = positions_find(&self->positions, push->client_id, push->client_id_size);
     if (position && position->state != CLIENT_OUT)
-        return position;
+        return s_is_early(self, position) ? NULL : position;
     if (self->attachment.prefix_count == 0 || (position && !entry->marker))
         return NULL;
     return s_bring(self, push);

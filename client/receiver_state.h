@@ -43,6 +43,9 @@ int receiver_take_deliveries(seqpush_receiver_t *self);
 //  Tells the application that the broker goes on after a position that it did not reach.
 void receiver_tell_jump(seqpush_receiver_t *self, const position_t *position);
 
+//  Names the position after which something is missing, once.
+void receiver_miss(seqpush_receiver_t *self, position_t *position);
+
 //  The position is to be acknowledged.
 static inline void receiver_touch(seqpush_receiver_t *self, position_t *position)
 {

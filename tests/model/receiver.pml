@@ -7,6 +7,8 @@ bool wants[2]; /* the client is to be served here */
 bool to_attach[2];
 bool to_detach[2];
 bool asking[2]; /* an Attach is under way */
+bool unheard[2]; /* no reply has come to the last Attach, or to what was sent after it */
+bool passed_over[2]; /* an entry was dropped since the Attach was sent */
 
 bool known[2]; /* false: there is no last one, the broker says where it goes on */
 byte last[2]; /* position of the last one received */
@@ -38,9 +40,7 @@ inline application_takes(r, begins, ends)
 {
     printf("application %d: gets %e %d..%d\n", r, kind_, begins, ends);
     assert(begun[r] && FOLLOWS(begins, stands[r])); /* a hole, or taken twice */
-#if !COMES_BACK || defined EXPECT_FRESH
     assert(begins > begins_at[r]); /* an earlier receiver had it */
-#endif
     if
     :: kind_ == PUSH -> taken = taken | BIT(begins)
     :: else -> announced = announced | (UP_TO(ends) & ~UP_TO(begins - 1))
@@ -81,6 +81,18 @@ inline begin_generation(r)
     fi
 }
 
+/*  What was dropped may have been sent after the Attach. */
+inline ask_for_passed_over(r)
+{
+    if
+    :: passed_over[r] && wants[r] && !to_attach[r] ->
+        missing_in[r] = session[r];
+        to_miss[r] = true
+    :: else -> skip
+    fi;
+    passed_over[r] = false
+}
+
 inline on_attached(r)
 {
     begin_generation(r);
@@ -95,7 +107,8 @@ inline on_attached(r)
         set_position(r, position_);
         application_jumps(r, position_)
     :: else -> skip
-    fi
+    fi;
+    ask_for_passed_over(r)
 }
 
 /*  The broker is behind what was named; the application goes there. */
@@ -119,15 +132,26 @@ inline on_taken_over(r)
     to_attach[r] = false
 }
 
-#ifdef FIX_DETACHED
-#define IS_FOR(r) (session[r] == generation_ && !asking[r])
-#else
+/*  Replies come in the order of the requests. */
+#define IS_ON_ITS_WAY(r) (control[r]??[ATTACH, _, _] || \
+    reply[r]??[_, ATTACHED, _, _] || reply[r]??[_, REFUSED, _, _])
+
+inline hear(r)
+{
+    unheard[r] = unheard[r] && (kind_ == TAKEN_OVER || kind_ == TIMEOUT || IS_ON_ITS_WAY(r))
+}
+
+/*  What was taken away before the broker had the last Attach is of no effect. */
+#ifdef M_HEEDS_OLD_DETACHED
 #define IS_FOR(r) (!session[r] || session[r] == generation_)
+#else
+#define IS_FOR(r) ((!session[r] || session[r] == generation_) && !unheard[r])
 #endif
 
 inline take_reply(r)
 {
     printf("receiver %d: takes %e, generation %d, %d\n", r, kind_, generation_, position_);
+    hear(r);
     if
     :: known_instance[r] != instance_ -> known_instance[r] = instance_; lose_generation(r)
     :: else -> skip
@@ -163,10 +187,10 @@ inline miss(r)
 
 #ifdef M_MARKER_TAKES_BACK
 #define IS_THERE(r) (SAME_EPOCH(r) && from == last[r])
-#elif defined FIX_MARKER
-#define IS_THERE(r) (known[r] && from <= last[r])
-#else
+#elif PREFIX || defined M_OLD_EPOCH_MARKER
 #define IS_THERE(r) (SAME_EPOCH(r) && from <= last[r])
+#else
+#define IS_THERE(r) (known[r] && from <= last[r])
 #endif
 
 inline take_marker(r)
@@ -197,10 +221,11 @@ inline take_entry(r)
     fi
 }
 
-#ifdef FIX_ASKING
-#define IS_SETTLED(r) (!asking[r] && !to_attach[r])
+/*  A client that is asked for by name waits for its Attached. */
+#if PREFIX || defined M_TAKES_TOO_EARLY
+#define IS_AWAITED(r) false
 #else
-#define IS_SETTLED(r) true
+#define IS_AWAITED(r) (asking[r] || to_attach[r])
 #endif
 
 inline take_delivery(r)
@@ -211,7 +236,8 @@ inline take_delivery(r)
 #ifdef M_ANY_GENERATION
     :: wants[r] && session[r] -> take_entry(r)
 #else
-    :: wants[r] && session[r] && generation_ == session[r] && IS_SETTLED(r) -> take_entry(r)
+    :: wants[r] && session[r] && generation_ == session[r] && !IS_AWAITED(r) -> take_entry(r)
+    :: wants[r] && session[r] && generation_ == session[r] && IS_AWAITED(r) -> passed_over[r] = true
 #endif
     :: else -> skip
     fi
@@ -224,7 +250,9 @@ inline ask(r)
     printf("receiver %d: attaches at %d (known: %d)\n", r, last[r], known[r]);
     control[r]!ATTACH, 0, (known[r] -> last[r] : 0);
     to_attach[r] = false;
-    asking[r] = true
+    asking[r] = true;
+    unheard[r] = true;
+    passed_over[r] = false
 }
 
 inline say(r)

@@ -122,6 +122,18 @@ void fixture_restart(fixture_t *f)
     assert_int_equal(zmq_connect(f->push, seqpush_receiver_endpoint(f->receiver)), 0);
 }
 
+void fixture_end_receiver(fixture_t *f)
+{
+    zmq_disconnect(f->push, seqpush_receiver_endpoint(f->receiver));
+    seqpush_receiver_destroy(&f->receiver);
+    for (bool detached = false; !detached;) {
+        assert_true(front_has_request(&f->front, PATIENCE));
+        request_t *request = front_receive(&f->front);
+        detached = request->body_case == SEQPUSH__V1__REQUEST__BODY_DETACH;
+        front_free(request);
+    }
+}
+
 const seqpush_receiver_stats_t *fixture_stats(const fixture_t *f)
 {
     return seqpush_receiver_stats(f->receiver);

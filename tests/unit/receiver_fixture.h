@@ -39,6 +39,9 @@ void fixture_start(fixture_t *f, seqpush_receiver_options_t options);
 //  Ends this run of the broker and begins another one at the same endpoint.
 void fixture_restart(fixture_t *f);
 
+//  Ends a receiver that is attached, and reads its farewell, so that another may come.
+void fixture_end_receiver(fixture_t *f);
+
 const seqpush_receiver_stats_t *fixture_stats(const fixture_t *f);
 
 //  Lets the receiver work until a request is there, and reads it. Heartbeats are passed over where

@@ -457,12 +457,7 @@ static void test_a_lost_session_is_attached_again_with_the_positions(void **stat
         poll_until(f, *f->log);
         fixture_assert_log(f, "a7");
         assert_int_equal(fixture_stats(f)->foreign, 1);
-        zmq_disconnect(f->push, seqpush_receiver_endpoint(f->receiver));
-        seqpush_receiver_destroy(&f->receiver);
-        while (front_has_request(&f->front, 20)) { //  the farewell
-            uint8_t bytes[256];
-            zmq_recv(f->front.router, bytes, sizeof bytes, 0);
-        }
+        fixture_end_receiver(f);
     }
 }
 
@@ -629,6 +624,122 @@ static void test_what_is_given_back_is_detached(void **state)
     fixture_grant(f, "a7", GENERATION);
     fixture_deliver_and_poll(f, "=a7 a8");
     fixture_assert_log(f, "a8");
+}
+
+static void test_a_takeover_before_the_attach_is_of_no_effect_on_what_it_names(void **state)
+{
+    static const char *const taken[] = {"a", NULL};
+    fixture_t *f = *state;
+    for (int i = 0; i < 2; i++) {
+        fixture_start(f, (seqpush_receiver_options_t){.ack_interval = 100, .heartbeat = 300});
+        fixture_attach(f, "a", 5);
+        fixture_grant(f, "a5", GENERATION);
+        s_heartbeat_error(f, "stale_generation"); //  while the broker has the session still
+        front_free(fixture_take(f, SEQPUSH__V1__REQUEST__BODY_ATTACH));
+        fixture_reply_detached(f, taken[i], "taken_over");
+        fixture_grant(f, "a5", GENERATION); //  sent again, as it went unanswered
+        assert_true(seqpush_receiver_attached(f->receiver));
+        fixture_deliver_and_poll(f, "=a5 a6");
+        fixture_expect_ack(f, "a6", "");
+        fixture_assert_log(f, "a6");
+        fixture_end_receiver(f);
+    }
+}
+
+static void test_a_takeover_before_an_attach_that_was_given_up_is_of_no_effect(void **state)
+{
+    fixture_t *f = *state;
+    fixture_start(f, (seqpush_receiver_options_t){.heartbeat = 300});
+    fixture_attach(f, "a", 5);
+    fixture_grant(f, "a5", GENERATION);
+    request_t *beat = fixture_take(f, SEQPUSH__V1__REQUEST__BODY_HEARTBEAT);
+    fixture_attach(f, "a", 5);
+    front_free(fixture_take(f, SEQPUSH__V1__REQUEST__BODY_ATTACH));
+    front_reply_error(&f->front, beat->request_id, "stale_generation");
+    front_free(beat);
+    fixture_reply_detached(f, "a", "taken_over");
+    fixture_grant(f, "a5", GENERATION);
+    fixture_assert_log(f, "");
+    assert_true(seqpush_receiver_attached(f->receiver));
+}
+
+static void test_a_takeover_after_an_attach_whose_answer_was_lost_is_told(void **state)
+{
+    fixture_t *f = *state;
+    fixture_start(f, (seqpush_receiver_options_t){.ack_interval = 1});
+    fixture_attach(f, "a", 5);
+    fixture_grant(f, "a5", GENERATION);
+    fixture_attach(f, "b", 5);
+    front_free(fixture_take(f, SEQPUSH__V1__REQUEST__BODY_ATTACH));
+    fixture_deliver_and_poll(f, "=a5 a6");
+    request_t *ack = fixture_take(f, SEQPUSH__V1__REQUEST__BODY_ACK);
+    front_reply_error(&f->front, ack->request_id, "overloaded"); //  later requests are answered
+    front_free(ack);
+    fixture_reply_detached(f, "b", "taken_over");
+    poll_until(f, strstr(f->log, "taken"));
+    fixture_assert_log(f, "a6 taken_over:b");
+}
+
+static void test_what_comes_before_the_attached_is_dropped_and_named_as_missing_after_it(
+    void **state)
+{
+    fixture_t *f = *state;
+    fixture_start(f, (seqpush_receiver_options_t){.ack_interval = 1});
+    fixture_attach(f, "a", 5);
+    fixture_grant(f, "a5", GENERATION);
+    fixture_deliver_and_poll(f, "=a5 a6");
+    fixture_expect_ack(f, "a6", "");
+    fixture_reply_detached(f, "a", "taken_over");
+    poll_until(f, strstr(f->log, "taken"));
+    fixture_attach(f, "a", 6); //  and back
+    request_t *request = fixture_take(f, SEQPUSH__V1__REQUEST__BODY_ATTACH);
+    fixture_deliver_and_poll(f, "a7"); //  from before, and acknowledged by the other
+    fixture_deliver_and_poll(f, "a9");
+    assert_false(front_has_request(&f->front, 20));
+    fixture_reply_attached(f, request->request_id, GENERATION, "a8", NULL);
+    front_free(request);
+    fixture_expect_ack(f, "", "a8");
+    fixture_deliver_and_poll(f, "=a8 a9");
+    fixture_assert_log(f, "a6 taken_over:a jump:a8 a9");
+}
+
+static void test_a_client_of_a_prefix_that_is_asked_for_by_name_waits_for_its_attached(void **state)
+{
+    fixture_t *f = *state;
+    fixture_start_attached(f, (seqpush_receiver_options_t){.ack_interval = 1});
+    fixture_deliver_and_poll(f, "=a0 a1");
+    fixture_expect_ack(f, "a1", "");
+    fixture_attach(f, "a", 1);
+    request_t *request = fixture_take(f, SEQPUSH__V1__REQUEST__BODY_ATTACH);
+    fixture_deliver_and_poll(f, "a2 =b0 b1"); //  those of the prefix go on
+    fixture_expect_ack(f, "b1", "");
+    fixture_reply_attached(f, request->request_id, GENERATION, "a1", NULL);
+    front_free(request);
+    fixture_expect_ack(f, "", "a1");
+    fixture_deliver_and_poll(f, "=a1 a2");
+    fixture_assert_log(f, "a1 b1 a2");
+}
+
+static void test_without_acks_nothing_waits_for_an_attached(void **state)
+{
+    fixture_t *f = *state;
+    fixture_start(f, (seqpush_receiver_options_t){.ack_mode = SEQPUSH_ACK_NONE});
+    fixture_attach(f, "a", 5);
+    fixture_grant(f, "a5", GENERATION);
+    fixture_deliver_and_poll(f, "=a5 a6");
+    fixture_attach(f, "a", 6);
+    fixture_deliver_and_poll(f, "a7");
+    fixture_assert_log(f, "a6 a7");
+}
+
+static void test_a_marker_of_an_older_epoch_takes_no_attached_client_back(void **state)
+{
+    fixture_t *f = *state;
+    fixture_start(f, (seqpush_receiver_options_t){.ack_interval = 1});
+    fixture_attach(f, "a", 0);
+    fixture_grant(f, "a0", GENERATION);
+    fixture_deliver_and_poll(f, "=a1/0 a1/1 =a0 a1 a1/2");
+    fixture_assert_log(f, "a1/1 a1/2");
 }
 
 static void test_a_prefix_brings_clients_by_their_markers(void **state)
@@ -889,6 +1000,13 @@ int main(void)
         with_broker(test_a_client_that_was_taken_over_is_told_and_left_alone),
         with_broker(test_after_a_timeout_the_receiver_comes_back_by_itself),
         with_broker(test_what_is_given_back_is_detached),
+        with_broker(test_a_takeover_before_the_attach_is_of_no_effect_on_what_it_names),
+        with_broker(test_a_takeover_before_an_attach_that_was_given_up_is_of_no_effect),
+        with_broker(test_a_takeover_after_an_attach_whose_answer_was_lost_is_told),
+        with_broker(test_what_comes_before_the_attached_is_dropped_and_named_as_missing_after_it),
+        with_broker(test_a_client_of_a_prefix_that_is_asked_for_by_name_waits_for_its_attached),
+        with_broker(test_without_acks_nothing_waits_for_an_attached),
+        with_broker(test_a_marker_of_an_older_epoch_takes_no_attached_client_back),
         with_broker(test_a_prefix_brings_clients_by_their_markers),
         with_broker(test_a_signal_ends_the_wait),
         cmocka_unit_test(test_the_walk_reads_what_protobuf_c_reads),
