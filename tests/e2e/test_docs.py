@@ -76,3 +76,32 @@ def test_the_metrics_that_the_readme_names_are_there(broker):
                if line.startswith("# TYPE")}
     named = set(re.findall(r"`(seqpush_\w+)`", README))
     assert named and named <= exposed
+
+
+def rows_of_the_model():
+    table = (ROOT / "tests/model/README.md").read_text().split("| code |")[1].split("\n\n")[0]
+    return table.splitlines()[2:]
+
+
+def code_of_the_model():
+    """Each function and its file that the model's table names."""
+    for row in rows_of_the_model():
+        for names, file in re.findall(r"((?:`\w+`,? ?)+) \((\w+\.[ch])\)", row.split("|")[2]):
+            yield from ((name, file) for name in re.findall(r"\w+", names))
+
+
+def test_the_functions_that_the_model_names_are_there():
+    functions = list(code_of_the_model())
+    assert len(functions) > 40
+    for name, file in functions:
+        path = next(path for folder in ("broker", "workers", "client")
+                    if (path := ROOT / folder / file).exists())
+        assert re.search(rf"^\w.*\b{name}\(", path.read_text(), re.MULTILINE), f"{name}: {file}"
+
+
+def test_the_transitions_of_the_model_are_there():
+    model = "".join(path.read_text() for path in (ROOT / "tests/model").glob("*.pml"))
+    for row in rows_of_the_model():
+        for transition in re.findall(r"`(\w+)`", row.split("|")[1]):
+            assert re.search(rf"^(inline|proctype|#define|active).*\b{transition}\b", model,
+                             re.MULTILINE), transition
