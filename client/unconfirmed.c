@@ -47,9 +47,9 @@ void unconfirmed_fini(unconfirmed_t *self)
 {
     while (self->table) {
         unconfirmed_client_t *client = self->table;
-        unconfirmed_push_t *push, *next;
-        DL_FOREACH_SAFE(client->pushes, push, next)
-        {
+        while (client->pushes) {
+            unconfirmed_push_t *push = client->pushes;
+            DL_DELETE(client->pushes, push);
             free(push);
         }
         HASH_DEL(self->table, client);
