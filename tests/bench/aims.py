@@ -3,8 +3,8 @@ import dataclasses
 import statistics
 from typing import Callable
 
-from parts import (CLIENTS, ENQUEUE, IDLE, KIB, KIB_SINGLE, ORDERED, PEERS, PEERS_KIB, SHUFFLED, SINGLE,
-                   SLOWNESS, STOPPED, TRICKLE, WORKERS)
+from parts import (CLIENTS, ENQUEUE, IDLE, KIB, KIB_SINGLE, MODERATE, ORDERED, PEERS, PEERS_KIB, SHUFFLED,
+                   SINGLE, SLOWNESS, STOPPED, TRICKLE, WORKERS)
 
 RATE, CPU = "rate", "broker_cpu_us"
 
@@ -86,6 +86,10 @@ AIMS = [
         over(ENQUEUE, "immediate", "enqueue_p50_us", SLOW), most=1.5, goal=1.0),
     Aim("enqueue p99, slow receivers / immediate",
         over(ENQUEUE, "immediate", "enqueue_p99_us", SLOW), most=1.5, goal=1.0),
+    Aim("enqueue p99 at 50,000/s, us", figure(MODERATE, "immediate", "enqueue_p99_us"), most=1000),
+    Aim("the same, slow receivers, us", figure(MODERATE, SLOW, "enqueue_p99_us"), most=1000),
+    Aim("p50 there, slow receivers / immediate",
+        over(MODERATE, "immediate", "enqueue_p50_us", SLOW), most=1.5, goal=1.0),
     Aim("healthy receivers, one of ten stopped", healthy("broker"), least=0.98, goal=0.99),
     Aim("the same with one lock", healthy("onelock")),
     Aim("broker's memory meanwhile, MiB", lambda r: r[STOPPED]["broker"]["memory"] / 2**20, most=512),

@@ -16,6 +16,8 @@ WORKERS = "64 B, 64 a frame, shuffled, sender workers"
 ORIGIN = "sends of 100 ms, 1,000 clients"
 SLOW_SEND = "64 B, 1 a frame, sends of 0.1 ms under the lock"
 ENQUEUE = "enqueue, in order, at half the peak rate"
+MODERATE_RATE = 50_000  # pushes/s
+MODERATE = f"enqueue, in order, at {MODERATE_RATE:,} pushes/s"
 TRICKLE = "1,000 pushes/s one by one, from push to receipt"
 CLIENTS, IDLE = "64 B, 64 a frame, in order, 200 pushes a client", "memory of idle clients"
 
@@ -107,9 +109,13 @@ def enqueue(job, rate, seconds, delay):
 def latency(scale):
     job = Job(scale.count, shuffle=1)
     peak = on_halves(Broker)(job)
-    rate = peak["rate"] / 2
-    return {ENQUEUE: {"peak": peak, "immediate": enqueue(job, rate, scale.seconds, 0),
-                      f"{SLOWNESS} ms each": enqueue(job, rate, scale.seconds, SLOWNESS)}}
+    return {ENQUEUE: {"peak": peak, **fast_and_slow(job, peak["rate"] / 2, scale.seconds)},
+            MODERATE: fast_and_slow(job, MODERATE_RATE, scale.seconds)}
+
+
+def fast_and_slow(job, rate, seconds):
+    return {"immediate": enqueue(job, rate, seconds, 0),
+            f"{SLOWNESS} ms each": enqueue(job, rate, seconds, SLOWNESS)}
 
 
 def trickle(scale):
