@@ -51,6 +51,8 @@ static endpoint_t s_endpoints[ENDPOINTS_MAX];
 static size_t s_endpoint_count;
 static long s_send_us;
 static bench_histogram_t s_durations;
+//  Of the durations alone: the other lock may be held by a thread that waits for a receiver, for ever.
+static pthread_mutex_t s_durations_lock = PTHREAD_MUTEX_INITIALIZER;
 
 //  Without its sockets and its memory there is nothing that the process could do.
 static void *s_check(void *pointer, const char *what)
@@ -143,8 +145,10 @@ static void s_enqueue_all(const delivery_t *pushes, int64_t since)
     for (size_t i = 0; i < s_endpoint_count; i++)
         s_send(&s_endpoints[i]);
     int64_t duration = s_now() - since;
+    pthread_mutex_lock(&s_durations_lock);
     for (size_t i = 0; i < pushes->count; i++)
         bench_histogram_note(&s_durations, duration);
+    pthread_mutex_unlock(&s_durations_lock);
     pthread_mutex_unlock(&s_lock);
 }
 
@@ -201,15 +205,16 @@ static void s_start(size_t threads)
     }
 }
 
-//  The lock may be held by a thread that waits for a receiver, for ever.
 static void s_report(void)
 {
     static const unsigned marks[] = {500, 990, 999};
+    pthread_mutex_lock(&s_durations_lock);
     fprintf(stderr, "enqueued count=%llu us=", (unsigned long long)s_durations.count);
     for (size_t i = 0; i < 3; i++)
         fprintf(stderr, "%s%.3f", i ? "," : "",
                 (double)bench_histogram_quantile(&s_durations, marks[i]) / 1000);
     fputc('\n', stderr);
+    pthread_mutex_unlock(&s_durations_lock);
 }
 
 int main(int argc, char **argv)

@@ -168,6 +168,7 @@ static void s_exchange_actor(zsock_t *control, void *args)
 {
     zsock_signal(control, 0);
     s_exchange(args);
+    pipe_hand_over(((side_t *)args)->pipe);
     zsock_signal(control, 0);
     zstr_free(&(char *){zstr_recv(control)});
 }
@@ -180,6 +181,7 @@ static void both_sides_at_their_limit_do_not_deadlock(void **state)
     zactor_t *actor = zactor_new(s_exchange_actor, &right);
     s_exchange(&left);
     assert_int_equal(zsock_wait(actor), 0);
+    pipe_take_over(right.pipe);
     assert_int_equal(left.taken, EXCHANGES);
     assert_int_equal(right.taken, EXCHANGES);
     zactor_destroy(&actor);
