@@ -90,6 +90,8 @@ AIMS = [
     Aim("the same, slow receivers, us", figure(MODERATE, SLOW, "enqueue_p99_us"), most=1000),
     Aim("p50 there, slow receivers / immediate",
         over(MODERATE, "immediate", "enqueue_p50_us", SLOW), most=1.5, goal=1.0),
+    Aim("p99 there, slow receivers / immediate",
+        over(MODERATE, "immediate", "enqueue_p99_us", SLOW), most=1.5, goal=1.0),
     Aim("healthy receivers, one of ten stopped", healthy("broker"), least=0.98, goal=0.99),
     Aim("the same with one lock", healthy("onelock")),
     Aim("broker's memory meanwhile, MiB", lambda r: r[STOPPED]["broker"]["memory"] / 2**20, most=512),
