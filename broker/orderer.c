@@ -136,6 +136,7 @@ static bool s_take_requests(orderer_t *self, int64_t now)
         if (!item)
             return i > 0;
         histogram_add(&self->stats->request_wait, (uint64_t)waited, 1);
+        decider_begin(&self->decider, (request_t *)item);
         while (item) {
             request_t *request = (request_t *)item;
             item = item->next;
