@@ -88,6 +88,23 @@ static void s_tell_detached(orderer_t *self, const core_effect_t *effect)
     pipe_put(self->settings.front, &unasked->item, 1);
 }
 
+static void s_ask_for_repair(orderer_t *self, const core_effect_t *effect)
+{
+    request_t *unasked = request_new(REPLY_REPAIR, effect->peer);
+    if (!unasked)
+        return;
+    Seqpush__V1__Repair body = SEQPUSH__V1__REPAIR__INIT;
+    body.client_id = (ProtobufCBinaryData){effect->id_size, (uint8_t *)effect->id};
+    body.epoch = effect->position.epoch;
+    body.from = effect->position.seq + 1;
+    body.to = effect->to;
+    Seqpush__V1__Reply reply = SEQPUSH__V1__REPLY__INIT;
+    reply.body_case = SEQPUSH__V1__REPLY__BODY_REPAIR;
+    reply.repair = &body;
+    unasked->reply = reply_pack(&reply, self->settings.instance, 0, &unasked->reply_size);
+    pipe_put(self->settings.front, &unasked->item, 1);
+}
+
 //  Peers decide how many holes there are, so only some a second are logged; the metric has them
 //  all.
 static bool s_may_log_alarm(orderer_t *self)
@@ -128,6 +145,8 @@ static void s_do_effects(orderer_t *self)
             crew_close(self->crew, effect.receiver);
         else if (effect.kind == EFFECT_DETACHED)
             s_tell_detached(self, &effect);
+        else if (effect.kind == EFFECT_REPAIR)
+            s_ask_for_repair(self, &effect);
         else
             s_log_alarm(self, &effect);
     }
