@@ -3,6 +3,7 @@
 #include "front.h"
 #include "log.h"
 #include "peer.h"
+#include "pulse.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -434,6 +435,8 @@ static void s_control(front_t *self, zsock_t *control)
     char *command = zstr_recv_nowait(control);
     if (command && strcmp(command, "$TERM") == 0)
         self->terminated = true;
+    else if (command && strcmp(command, PULSE_COMMAND) == 0)
+        stats_add(&self->stats->pulses, 1);
     zstr_free(&command);
 }
 

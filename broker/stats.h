@@ -120,6 +120,7 @@ typedef struct {
     stats_t repairs_dropped; //  the peer is gone, does not read, or has had too many
     stats_t peers; //  gauge: peers heard of lately
     stats_t publishers; //  gauge: those that pushed lately
+    stats_t pulses; //  signs of life given to the main thread
     histogram_t reply_wait; //  ns, pipe from the orderer
 } front_stats_t;
 
@@ -157,6 +158,7 @@ typedef struct {
     stats_t attaches; //  Attach requests granted
     stats_t takeovers; //  clients or endpoints taken over by another receiver
     stats_t receivers_timed_out;
+    stats_t pulses; //  signs of life given to the main thread
     histogram_t enqueue; //  ns: front receive to outcome decided
     histogram_t ordering_wait; //  ns: accepted to released
     histogram_t delivery; //  ns: first send to the receiver's ack
@@ -175,6 +177,7 @@ typedef struct {
     stats_t backlog_messages; //  gauge: taken from the pipe, not yet sent
     stats_t endpoints; //  gauge: PUSH sockets
     stats_t endpoints_blocked; //  gauge
+    stats_t pulses; //  signs of life given to the main thread
     histogram_t send; //  ns: the socket call
     histogram_t batch_wait; //  ns, pipe from the orderer
 
