@@ -22,6 +22,9 @@
 #define TIME_SIZE sizeof "2026-11-22T15:04:05.123Z"
 #define CUT "..."
 
+#define LIMIT_EVERY 1000000000 //  ns
+#define LIMIT_LINES 10 //  in that time
+
 static const char *const s_levels[] = {
     [LOG_LEVEL_ERROR] = "error",
     [LOG_LEVEL_WARNING] = "warning",
@@ -183,4 +186,14 @@ void log_debug(const char *format, ...)
     va_start(arguments, format);
     s_log(LOG_LEVEL_DEBUG, format, arguments);
     va_end(arguments);
+}
+
+bool log_limit(log_limit_t *self, int64_t now)
+{
+    if (now - self->since > LIMIT_EVERY) {
+        if (self->count > LIMIT_LINES)
+            log_warning("%u more of these were not logged", self->count - LIMIT_LINES);
+        *self = (log_limit_t){.since = now};
+    }
+    return ++self->count <= LIMIT_LINES;
 }

@@ -8,6 +8,7 @@
 #define SEQPUSH_LOG_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 typedef enum { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG } log_level_t;
 
@@ -19,5 +20,15 @@ void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+//  How much of what peers can provoke is logged: some lines a second. Begins with zeros.
+typedef struct {
+    int64_t since; //  when the present second began
+    unsigned count; //  in it
+} log_limit_t;
+
+//  True if one more line may be logged at monotonic ns `now`. The first of a second says how many
+//  were left out in the one before. The owner's thread.
+bool log_limit(log_limit_t *self, int64_t now);
 
 #endif

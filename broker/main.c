@@ -159,6 +159,7 @@ static void s_reload(const arguments_t *arguments, config_t *config, broker_t *b
     config_destroy(&fresh);
     s_set_log(arguments, config);
     broker_resize(broker, config->workers.count);
+    broker_admit(broker, config);
 }
 
 static int s_serve(const arguments_t *arguments, config_t *config, int signals)
