@@ -8,6 +8,7 @@
 #include "log.h"
 #include "orderer.h"
 #include "ordering.h"
+#include "pulse.h"
 #include "worker.h"
 #include <sodium.h>
 #include <stdlib.h>
@@ -26,6 +27,7 @@ typedef struct {
     pipe_t *far; //  the worker's
     worker_t *worker;
     zactor_t *actor;
+    pulse_t pulse;
 } worker_slot_t;
 
 struct broker {
@@ -45,6 +47,7 @@ struct broker {
     gate_t *gate; //  NULL: no CURVE
     certificate_t curve; //  the broker's keys, with the gate
     zactor_t *orderer_actor, *front_actor, *gate_actor;
+    pulse_t orderer_pulse, front_pulse, gate_pulse;
     uint8_t key[REQUEST_KEY_SIZE];
     uint64_t instance;
     uint32_t max_receivers;
@@ -341,6 +344,32 @@ void broker_tend(broker_t *self)
 void *broker_socket(const broker_t *self)
 {
     return zsock_resolve(self->orderer_actor);
+}
+
+//  ---- signs of life -----------------------------------------------------------------------------
+
+//  Asks a worker for one, if there is one. Returns false if it has not given the last one.
+static bool s_ask_worker(broker_t *self, unsigned k)
+{
+    worker_slot_t *slot = &self->workers[k];
+    return !slot->actor ||
+           pulse_ask(&slot->pulse, slot->actor, &stats_worker_get(self->stats, k)->pulses);
+}
+
+const char *broker_silent(broker_t *self)
+{
+    const char *silent = NULL;
+    for (unsigned k = 0; k < STATS_WORKERS_MAX; k++)
+        if (!s_ask_worker(self, k))
+            silent = "a worker";
+    if (!pulse_ask(&self->orderer_pulse, self->orderer_actor, &self->stats->orderer.pulses))
+        silent = "the orderer";
+    if (!pulse_ask(&self->front_pulse, self->front_actor, &self->stats->front.pulses))
+        silent = "the front";
+    if (self->gate_actor &&
+        !pulse_ask(&self->gate_pulse, self->gate_actor, &self->stats->gate.pulses))
+        silent = "the gate";
+    return silent;
 }
 
 //  ---- stopping ----------------------------------------------------------------------------------

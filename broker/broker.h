@@ -33,6 +33,10 @@ void broker_resize(broker_t *self, unsigned count);
 void broker_drain(broker_t *self);
 bool broker_drained(const broker_t *self);
 
+//  Asks all actors for a sign of life. Returns the name of one that has not given the last one yet,
+//  NULL: all have.
+const char *broker_silent(broker_t *self);
+
 //  A socket that is readable when broker_tend has something to do, which does not block for long.
 void *broker_socket(const broker_t *self);
 void broker_tend(broker_t *self);

@@ -99,6 +99,7 @@ typedef struct {
     struct {
         char *level; //  error, warning, info, debug
         char *format; //  text, json
+        uint32_t rate; //  lines a second of each kind that peers can provoke
     } log;
 } config_t;
 

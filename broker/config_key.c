@@ -136,6 +136,8 @@ const config_key_t config_keys[] = {
     {KEY(log, level), .initial = "info", .names = s_levels, .live = true,
      .help = "least of what is logged"},
     {KEY(log, format), .initial = "text", .names = s_formats, .live = true, .help = "of a line"},
+    {KEY(log, rate), .initial = "10", RANGE(1, MIB, "lines"), .live = true,
+     .help = "lines a second of each kind that peers can provoke"},
 
     {0},
 };

@@ -139,8 +139,9 @@ void crew_open(crew_t *self, receiver_t *receiver)
     receiver->seat = seat;
     s_seat(self, seat, s_least(self));
     s_command(self, seat, receiver, DISPATCH_OPEN);
-    log_debug("endpoint %s opened for generation %" PRIu64 " by worker %u", receiver->address,
-              receiver->generation, receiver->worker);
+    log_limited(LOG_ENDPOINTS, LOG_LEVEL_DEBUG,
+                "endpoint %s opened for generation %" PRIu64 " by worker %u", receiver->address,
+                receiver->generation, receiver->worker);
 }
 
 void crew_close(crew_t *self, receiver_t *receiver)

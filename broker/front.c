@@ -5,6 +5,7 @@
 #include "log.h"
 #include "peer.h"
 #include "permission.h"
+#include "pulse.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,7 +28,6 @@ struct front {
     peer_t *owed; //  peers for which a PushAck is gathered
     uint64_t undecided; //  requests that are with the orderer
     int64_t swept_at;
-    log_limit_t denials;
     bool terminated;
 };
 
@@ -348,9 +348,8 @@ static void s_refuse(front_t *self, const peer_t *peer, error_code_t code, const
 static void s_deny(front_t *self, const peer_t *peer, denied_t cause, uint32_t count)
 {
     stats_add(&self->stats->denied[cause], count);
-    if (log_limit(&self->denials, pipe_clock()))
-        log_warning("key %s (%s) was denied something: %s", access_name(peer->key),
-                    access_public_key(peer->key), permission_reason(cause));
+    log_limited(LOG_DENIALS, LOG_LEVEL_WARNING, "key %s (%s) was denied something: %s",
+                access_name(peer->key), access_public_key(peer->key), permission_reason(cause));
 }
 
 //  Judges a request by the peer's key. Refused pushes stay in their batch; false: there is nothing else
@@ -514,6 +513,8 @@ static void s_control(front_t *self, zsock_t *control)
         self->terminated = true;
     else if (command && strcmp(command, "ACCESS") == 0)
         s_take_access(self, control);
+    else if (command && strcmp(command, PULSE_COMMAND) == 0)
+        stats_add(&self->stats->pulses, 1);
     zstr_free(&command);
 }
 

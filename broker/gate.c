@@ -3,7 +3,7 @@
 #include "gate.h"
 #include "certificate.h"
 #include "log.h"
-#include "pipe.h"
+#include "pulse.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,7 +19,6 @@ struct gate {
     gate_stats_t *stats;
     void *zap; //  REP
     void *monitor; //  PAIR
-    log_limit_t denials;
     bool terminated;
 };
 
@@ -127,9 +126,9 @@ static void s_admit(gate_t *self, const zap_request_t *request)
     bool admitted = s_read_key(request, key) && access_find(self->access, key);
     s_answer(self, request, admitted ? key : NULL);
     stats_add(admitted ? &self->stats->admitted : &self->stats->unknown_key, 1);
-    if (!admitted && log_limit(&self->denials, pipe_clock()))
-        log_warning("%s may not connect: unknown key %s", request->frames[ADDRESS],
-                    *key ? key : "(none)");
+    if (!admitted)
+        log_limited(LOG_STRANGERS, LOG_LEVEL_WARNING, "%s may not connect: unknown key %s",
+                    request->frames[ADDRESS], *key ? key : "(none)");
 }
 
 static bool s_take_requests(gate_t *self)
@@ -189,6 +188,8 @@ static void s_control(gate_t *self, zsock_t *control)
         self->terminated = true;
     else if (command && strcmp(command, "ACCESS") == 0)
         s_take_access(self, control);
+    else if (command && strcmp(command, PULSE_COMMAND) == 0)
+        stats_add(&self->stats->pulses, 1);
     zstr_free(&command);
 }
 

@@ -132,6 +132,7 @@ typedef struct {
     stats_t publishers; //  gauge: those that pushed lately
     stats_t denied[DENIED_CAUSES]; //  requests and pushes that a key may not ask for, by cause
     stats_t denied_key; //  requests of a key that is not known any more
+    stats_t pulses; //  signs of life given to the main thread
     histogram_t reply_wait; //  ns, pipe from the orderer
 } front_stats_t;
 
@@ -140,6 +141,7 @@ typedef struct {
     stats_t unknown_key; //  handshakes of others
     stats_t no_curve; //  handshakes in another way, or against the protocol
     stats_t unfinished; //  handshakes that took too long, or were broken off
+    stats_t pulses; //  signs of life given to the main thread
 } gate_stats_t;
 
 typedef struct {
@@ -177,6 +179,7 @@ typedef struct {
     stats_t denied_owner; //  requests for a receiver or endpoint that belongs to another key
     stats_t takeovers; //  clients or endpoints taken over by another receiver
     stats_t receivers_timed_out;
+    stats_t pulses; //  signs of life given to the main thread
     histogram_t enqueue; //  ns: front receive to outcome decided
     histogram_t ordering_wait; //  ns: accepted to released
     histogram_t delivery; //  ns: first send to the receiver's ack
@@ -195,6 +198,7 @@ typedef struct {
     stats_t backlog_messages; //  gauge: taken from the pipe, not yet sent
     stats_t endpoints; //  gauge: PUSH sockets
     stats_t endpoints_blocked; //  gauge
+    stats_t pulses; //  signs of life given to the main thread
     histogram_t send; //  ns: the socket call
     histogram_t batch_wait; //  ns, pipe from the orderer
 

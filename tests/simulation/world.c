@@ -399,10 +399,11 @@ static uint32_t s_kept(const world_t *self)
     return kept;
 }
 
-//  A while in which the receivers stay, and acks may become overdue.
+//  A while in which the receivers stay, and acks may become overdue. A day is more than the greatest
+//  patience, and thousands of them do not end the clock.
 static void s_wait(world_t *self, uint32_t round)
 {
-    int64_t while_ = round < 100 ? self->settings.ack_timeout / 2 : INT64_MAX;
+    int64_t while_ = round < 100 ? self->settings.ack_timeout / 2 : DAY;
     if (while_ >= self->settings.receiver_timeout)
         while_ = self->settings.receiver_timeout - 1;
     s_advance(self, while_);
