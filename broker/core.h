@@ -23,6 +23,7 @@ typedef struct core core_t;
 typedef struct {
     const char *match; //  glob over client ids
     const char *endpoint;
+    const char *server_key; //  CURVE key of the endpoint; empty: plaintext
 } core_route_t;
 
 typedef struct {
@@ -103,7 +104,7 @@ void core_push(core_t *self, frame_t *frame, push_t *push, int64_t now);
 //  Takes note of a push that was refused before it came here, in its place in the batch: tells where
 //  its client is, and the numberless pushes of the client that follow in the batch are refused too.
 //  One that is OUTCOME_OVERLOADED is beyond the publisher's credit, with all that follow, and left
-//  as it is.
+//  as it is. So is one that is OUTCOME_FORBIDDEN, as are all of its client in the batch.
 void core_refused(core_t *self, push_t *push, int64_t now);
 
 //  Gives up what is missing of from..to, unless too many notices are kept for the client already.
@@ -124,10 +125,13 @@ typedef struct {
     const char *address; //  checked, in its canonical form
     uint64_t peer;
     bool ack_none;
+    uint64_t owner; //  whose key asks; 0: nobody is asked
+    const char *server_key; //  CURVE key of the endpoint; empty: plaintext
 } core_attach_t;
 
 //  Takes an Attach: makes the receiver or finds it, with a new generation if it is not the session
-//  it was. Returns NULL and sets `*code` if it cannot be.
+//  it was. Returns NULL and sets `*code` if it cannot be: ERROR_FORBIDDEN where a receiver or an
+//  endpoint with a session belongs to another owner.
 receiver_t *core_attach(core_t *self, const core_attach_t *attach, int64_t now, error_code_t *code);
 
 //  Gives a client to the receiver. `*position` is the last one that the receiver has ({0, 0}: go on

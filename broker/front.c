@@ -1,8 +1,10 @@
 //  front.c - the front actor; see front.h
 
 #include "front.h"
+#include "gate.h"
 #include "log.h"
 #include "peer.h"
+#include "permission.h"
 #include "pulse.h"
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +34,32 @@ struct front {
 
 //  ---- the socket --------------------------------------------------------------------------------
 
+#define ZAP_ENFORCE_DOMAIN 93 //  zmq.h has the name among its drafts, libzmq has the option
+
+static bool s_set(void *socket, int option, const void *value, size_t size)
+{
+    return zmq_setsockopt(socket, option, value, size) == 0;
+}
+
+static bool s_set_number(void *socket, int option, int value)
+{
+    return s_set(socket, option, &value, sizeof value);
+}
+
+//  Whoever connects has a key, and the gate says that it is known. Only then may a peer that comes back
+//  take its old connection's place: a stranger could take anybody's.
+static bool s_secure(void *router, const certificate_t *curve)
+{
+    return s_set_number(router, ZMQ_CURVE_SERVER, 1) &&
+           s_set(router, ZMQ_CURVE_SECRETKEY, curve->secret_key, sizeof curve->secret_key) &&
+           s_set(router, ZMQ_ZAP_DOMAIN, GATE_DOMAIN, strlen(GATE_DOMAIN)) &&
+           s_set_number(router, ZAP_ENFORCE_DOMAIN, 1) &&
+           s_set_number(router, ZMQ_ROUTER_HANDOVER, 1) &&
+           zmq_socket_monitor(router, GATE_MONITOR,
+                              ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
+                                  ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL) == 0;
+}
+
 static zsock_t *s_router(const front_settings_t *settings)
 {
     zsock_t *router = zsock_new(ZMQ_ROUTER);
@@ -47,6 +75,7 @@ static zsock_t *s_router(const front_settings_t *settings)
     //  ZMTP heartbeats stay off: on a ROUTER they can abort the process (libzmq #4364).
     zsock_set_tcp_keepalive(router, 1);
     zsock_set_tcp_keepalive_idle(router, 30);
+    s_set_number(zsock_resolve(router), ZMQ_HANDSHAKE_IVL, (int)settings->handshake_timeout);
     return router;
 }
 
@@ -89,7 +118,9 @@ front_t *front_new(const front_settings_t *settings, char **error)
     self->peers.key = self->settings.limits.key;
     self->router = s_router(settings);
     self->handle = self->router ? zsock_resolve(self->router) : NULL;
-    if (!self->router || !s_bind(self, error))
+    if (self->router && settings->curve && !s_secure(self->handle, settings->curve))
+        *error = strdup("security/secret_file: this libzmq cannot enforce CURVE");
+    if (!self->router || *error || !s_bind(self, error))
         front_destroy(&self, 0);
     return self;
 }
@@ -107,6 +138,7 @@ void front_destroy(front_t **self_p, uint32_t linger)
     peer_fini(&self->peers);
     if (self->router)
         zsock_set_linger(self->router, (int)linger);
+    access_destroy(&self->settings.access);
     zsock_destroy(&self->router);
     free(self->endpoints);
     free(self);
@@ -342,6 +374,41 @@ static void s_refuse(front_t *self, const peer_t *peer, error_code_t code, const
     s_put(self, request, 1);
 }
 
+//  Counts and logs what a key may not ask for.
+static void s_deny(front_t *self, const peer_t *peer, denied_t cause, uint32_t count)
+{
+    stats_add(&self->stats->denied[cause], count);
+    log_limited(LOG_DENIALS, LOG_LEVEL_WARNING, "key %s (%s) was denied something: %s",
+                access_name(peer->key), access_public_key(peer->key), permission_reason(cause));
+}
+
+//  Judges a request by the peer's key. Refused pushes stay in their batch; false: there is nothing else
+//  in the request, and it was refused.
+static bool s_permit(front_t *self, const peer_t *peer, request_t *request)
+{
+    denied_t cause;
+    if (!peer->key) {
+        stats_add(&self->stats->denied_key, 1);
+        s_refuse(self, peer, ERROR_FORBIDDEN, "the key is not known any more", request->request_id);
+        return false;
+    }
+    request->owner = peer->owner;
+    request->admin = access_has_role(peer->key, ROLE_ADMIN);
+    if (request->kind == REQUEST_PUSH) {
+        uint32_t denied = permission_judge_pushes(peer->key, request, &cause);
+        if (denied)
+            s_deny(self, peer, cause, denied);
+        return true;
+    }
+    cause = permission_judge(peer->key, request);
+    if (cause == PERMITTED)
+        return true;
+    s_deny(self, peer, cause, 1);
+    s_refuse(self, peer, cause == DENIED_ENDPOINT ? ERROR_ENDPOINT_REFUSED : ERROR_FORBIDDEN,
+             permission_reason(cause), request->request_id);
+    return false;
+}
+
 static void s_read(front_t *self, peer_t *peer, zmq_msg_t *message, int64_t now)
 {
     stats_add(&self->stats->requests, 1);
@@ -358,11 +425,37 @@ static void s_read(front_t *self, peer_t *peer, zmq_msg_t *message, int64_t now)
     request_t *request = request_read(frame, &self->settings.limits, &code, &reason, &request_id);
     //  The request, if there is one, has a reference of its own.
     frame_unref(frame);
-    if (request) {
+    if (!request)
+        s_refuse(self, peer, code, reason, request_id);
+    else if (!self->settings.access || s_permit(self, peer, request))
         s_pass_on(self, peer, request, now);
-        return;
-    }
-    s_refuse(self, peer, code, reason, request_id);
+    else
+        request_destroy(&request);
+}
+
+//  A number that stands for a public key, the same whenever it is asked for; never 0.
+static uint64_t s_owner(const front_t *self, const char *public_key)
+{
+    return request_hash(self->settings.limits.key, public_key, strlen(public_key)) | 1;
+}
+
+//  Finds out by which key the peer has come. Of a peer that comes with another key than before nothing
+//  is left, nor does it get what the one before is owed: then there is another peer. NULL: no memory.
+static peer_t *s_identify(front_t *self, peer_t *peer, zmq_msg_t *payload)
+{
+    const char *public_key = zmq_msg_gets(payload, "User-Id");
+    if (!public_key)
+        public_key = "";
+    if (peer->key && strcmp(access_public_key(peer->key), public_key) == 0)
+        return peer;
+    uint64_t owner = s_owner(self, public_key);
+    if (peer->owner && peer->owner != owner)
+        peer = peer_renew(&self->peers, peer);
+    if (!peer)
+        return NULL;
+    peer->owner = owner;
+    peer->key = access_find(self->settings.access, public_key);
+    return peer;
 }
 
 //  Receives one message: routing id, an empty delimiter if the peer sends one, one frame. Whatever
@@ -393,6 +486,8 @@ static bool s_take_one(front_t *self)
     int frames = s_receive(self, &route, &payload, &delimited);
     peer_t *peer =
         frames ? peer_find(&self->peers, zmq_msg_data(&route), zmq_msg_size(&route)) : NULL;
+    if (peer && self->settings.access)
+        peer = s_identify(self, peer, &payload);
     if (peer) {
         peer->delimited = delimited;
         if (frames == (delimited ? 2 : 1))
@@ -430,11 +525,24 @@ static void s_sweep(front_t *self, int64_t now)
     self->swept_at = now;
 }
 
+//  Peers are asked for their keys anew, by the next table.
+static void s_take_access(front_t *self, zsock_t *control)
+{
+    void *access = NULL;
+    zsock_recv(control, "p", &access);
+    for (peer_t *peer = self->peers.by_route; peer; peer = peer->by_route.next)
+        peer->key = NULL;
+    access_destroy(&self->settings.access);
+    self->settings.access = access;
+}
+
 static void s_control(front_t *self, zsock_t *control)
 {
     char *command = zstr_recv_nowait(control);
     if (command && strcmp(command, "$TERM") == 0)
         self->terminated = true;
+    else if (command && strcmp(command, "ACCESS") == 0)
+        s_take_access(self, control);
     else if (command && strcmp(command, PULSE_COMMAND) == 0)
         stats_add(&self->stats->pulses, 1);
     zstr_free(&command);

@@ -235,7 +235,7 @@ void core_push(core_t *self, frame_t *frame, push_t *push, int64_t now)
 void core_refused(core_t *self, push_t *push, int64_t now)
 {
     outcome_t outcome = (outcome_t)push->outcome;
-    if (outcome == OUTCOME_OVERLOADED)
+    if (outcome == OUTCOME_OVERLOADED || outcome == OUTCOME_FORBIDDEN)
         return;
     client_t *client = NULL;
     if (push->id_size)

@@ -31,6 +31,7 @@ static crew_t *s_new_crew(const orderer_t *self)
     crew_settings_t wanted = {.core = self->core,
                               .batch_max = settings->batch_max,
                               .send_hwm = settings->send_hwm,
+                              .curve = settings->curve,
                               .stats = settings->stats};
     crew_t *crew = crew_new(&wanted);
     for (unsigned k = 0; crew && k < settings->worker_count; k++)
@@ -53,7 +54,8 @@ orderer_t *orderer_new(const orderer_settings_t *settings)
                                 .stats = self->stats,
                                 .instance = settings->instance,
                                 .allow_endpoint = settings->allow_endpoint,
-                                .allow_count = settings->allow_count};
+                                .allow_count = settings->allow_count,
+                                .curve = settings->curve != NULL};
     if (!self->crew)
         orderer_destroy(&self, 0);
     return self;

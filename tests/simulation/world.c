@@ -12,8 +12,9 @@ const char *const world_addresses[WORLD_ADDRESSES] = {
     "tcp://127.0.0.1:7000", "tcp://127.0.0.1:7001", "tcp://127.0.0.1:7002", "tcp://127.0.0.1:7003",
     "tcp://127.0.0.1:8000"};
 
-static const core_route_t s_routes[MODEL_ROUTES] = {{"a*b*", "tcp://127.0.0.1:8000"},
-                                                    {"b?", "tcp://127.0.0.1:8001"}};
+static const core_route_t s_routes[MODEL_ROUTES] = {
+    {.match = "a*b*", .endpoint = "tcp://127.0.0.1:8000"},
+    {.match = "b?", .endpoint = "tcp://127.0.0.1:8001"}};
 
 //  ---- settings ----------------------------------------------------------------------------------
 

@@ -179,7 +179,8 @@ static receiver_t *s_attach(fixture_t *self, const char *id, unsigned port, uint
 {
     char address[64];
     snprintf(address, sizeof address, "tcp://127.0.0.1:%u", port);
-    core_attach_t attach = {id, strlen(id), address, peer, ack_none};
+    core_attach_t attach = {
+        .id = id, .id_size = strlen(id), .address = address, .peer = peer, .ack_none = ack_none};
     error_code_t code;
     return core_attach(self->core, &attach, self->now, &code);
 }

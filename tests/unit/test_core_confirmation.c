@@ -141,7 +141,7 @@ static void what_may_have_been_given_up_is_not_confirmed(void **state)
 static void a_route_confirms_what_zeromq_has_taken(void **state)
 {
     fixture_t *f = *state;
-    f->settings.routes = &(core_route_t){"a*", "tcp://127.0.0.1:9"};
+    f->settings.routes = &(core_route_t){.match = "a*", .endpoint = "tcp://127.0.0.1:9"};
     f->settings.route_count = 1;
     fixture_start(f);
     f->hold = true;
