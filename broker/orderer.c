@@ -31,6 +31,7 @@ static crew_t *s_new_crew(const orderer_t *self)
     crew_settings_t wanted = {.core = self->core,
                               .batch_max = settings->batch_max,
                               .send_hwm = settings->send_hwm,
+                              .curve = settings->curve,
                               .stats = settings->stats};
     crew_t *crew = crew_new(&wanted);
     for (unsigned k = 0; crew && k < settings->worker_count; k++)
@@ -53,7 +54,8 @@ orderer_t *orderer_new(const orderer_settings_t *settings)
                                 .stats = self->stats,
                                 .instance = settings->instance,
                                 .allow_endpoint = settings->allow_endpoint,
-                                .allow_count = settings->allow_count};
+                                .allow_count = settings->allow_count,
+                                .curve = settings->curve != NULL};
     if (!self->crew)
         orderer_destroy(&self, 0);
     return self;
@@ -86,6 +88,23 @@ static void s_tell_detached(orderer_t *self, const core_effect_t *effect)
     pipe_put(self->settings.front, &unasked->item, 1);
 }
 
+static void s_ask_for_repair(orderer_t *self, const core_effect_t *effect)
+{
+    request_t *unasked = request_new(REPLY_REPAIR, effect->peer);
+    if (!unasked)
+        return;
+    Seqpush__V1__Repair body = SEQPUSH__V1__REPAIR__INIT;
+    body.client_id = (ProtobufCBinaryData){effect->id_size, (uint8_t *)effect->id};
+    body.epoch = effect->position.epoch;
+    body.from = effect->position.seq + 1;
+    body.to = effect->to;
+    Seqpush__V1__Reply reply = SEQPUSH__V1__REPLY__INIT;
+    reply.body_case = SEQPUSH__V1__REPLY__BODY_REPAIR;
+    reply.repair = &body;
+    unasked->reply = reply_pack(&reply, self->settings.instance, 0, &unasked->reply_size);
+    pipe_put(self->settings.front, &unasked->item, 1);
+}
+
 //  Peers decide how many there are; the metrics have them all.
 static void s_log_alarm(const core_effect_t *effect)
 {
@@ -113,6 +132,8 @@ static void s_do_effects(orderer_t *self)
             crew_close(self->crew, effect.receiver);
         else if (effect.kind == EFFECT_DETACHED)
             s_tell_detached(self, &effect);
+        else if (effect.kind == EFFECT_REPAIR)
+            s_ask_for_repair(self, &effect);
         else
             s_log_alarm(&effect);
     }
