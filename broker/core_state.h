@@ -14,6 +14,7 @@
     delivery        pushes out: who has something to send, dispatches
     ack             what receivers say that they have, or lack
     redelivery      who waits for an ack, and goes back when none comes
+    explain         why a client does not move, for those who look
     expiry          what was retained for too long is given up
     confirmation    publishers that are told what became of their pushes
     compaction      pushes that outlive the others of their frame are copied out of it
@@ -273,6 +274,9 @@ static inline bool delivery_is_unacked(const client_t *client)
 {
     return client->receiver->ack_none || client_is(client, POLICY_PASSTHROUGH);
 }
+
+//  True if the receiver's worker has as many dispatches for it as it may have.
+bool delivery_worker_is_full(const receiver_t *receiver);
 
 //  Queues the receiver if it has clients with something to send and room for it.
 void delivery_wake(core_t *self, receiver_t *receiver);
