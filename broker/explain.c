@@ -146,6 +146,16 @@ static void s_fill_policy(const client_t *client, int64_t now, explain_client_t 
         filled->gives_up_in = hole + rule->settings.gap_timeout - now;
 }
 
+static void s_fill_publishers(const core_t *core, const client_t *client, int64_t now,
+                              explain_client_t *filled)
+{
+    bool asked = client->view.hole_since && client->repair_at != INT64_MAX;
+    filled->repairs = client->view.hole_since ? client->repairs : 0;
+    filled->repair_in = asked ? client->repair_at - now : INT64_MAX;
+    for (int i = 0; i < 2 && client->publishers[i]; i++)
+        filled->publishers[i] = repair_peer(core, client->publishers[i]);
+}
+
 bool explain_client(const core_t *core, const void *id, size_t id_size, int64_t now,
                     explain_client_t *filled)
 {
@@ -160,6 +170,7 @@ bool explain_client(const core_t *core, const void *id, size_t id_size, int64_t 
     s_fill_row(client, now, &filled->row);
     s_fill_held(client, now, filled);
     s_fill_policy(client, now, filled);
+    s_fill_publishers(core, client, now, filled);
     s_fill_receiver(core, client->receiver, now, &filled->receiver);
     filled->hole = client->view.hole_since ? now - client->view.hole_since : 0;
     filled->released = client->retained.count ? now - s_released_since(client, now) : 0;

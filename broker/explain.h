@@ -76,6 +76,9 @@ typedef struct {
     policy_settings_t settings; //  of the rule
     int64_t
         gives_up_in; //  ns until the policy `deadline` gives up the hole; INT64_MAX: it does not
+    uint32_t repairs; //  how often publishers were asked for what the present hole lacks
+    int64_t repair_in; //  ns until they are asked next; INT64_MAX: they are not
+    uint64_t publishers[2]; //  the last peers that pushed, the latest first; 0: none
     numbering_t numbering;
     bool attached_by_name;
     explain_receiver_t receiver; //  that the client belongs to

@@ -94,10 +94,20 @@ static json_t *s_hole(const explain_client_t *client)
     if (!client->hole)
         return json_null();
     uint64_t from = client->row.position.seq + 1;
-    return json_pack("{s:o, s:o, s:o, s:o}", "from", s_number(from), "to",
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "from", s_number(from), "to",
                      client->first_held ? s_number(client->first_held - 1) : json_null(),
                      "age_seconds", s_seconds(client->hole), "given_up_in_seconds",
-                     s_seconds_if(client->gives_up_in != INT64_MAX, client->gives_up_in));
+                     s_seconds_if(client->gives_up_in != INT64_MAX, client->gives_up_in),
+                     "repairs_asked", s_number(client->repairs), "repair_in_seconds",
+                     s_seconds_if(client->repair_in != INT64_MAX, client->repair_in));
+}
+
+static json_t *s_publishers(const explain_client_t *client)
+{
+    json_t *json = json_array();
+    for (int i = 0; i < 2 && client->publishers[i]; i++)
+        json_array_append_new(json, s_number(client->publishers[i]));
+    return json;
 }
 
 static json_t *s_held(const explain_client_t *client)
@@ -111,10 +121,11 @@ static json_t *s_held(const explain_client_t *client)
 static json_t *s_policy(const explain_client_t *client)
 {
     const policy_settings_t *settings = &client->settings;
-    return json_pack("{s:s, s:o, s:o, s:o, s:o}", "name", client->policy, "rule",
+    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o}", "name", client->policy, "rule",
                      json_string(client->match), "window", s_number(settings->window),
                      "gap_timeout_seconds", s_seconds(settings->gap_timeout), "gap_alarm_seconds",
-                     s_seconds(settings->gap_alarm));
+                     s_seconds(settings->gap_alarm), "repair_delay_seconds",
+                     s_seconds(settings->repair_delay));
 }
 
 json_t *page_json_client(const query_t *query)
@@ -139,6 +150,7 @@ json_t *page_json_client(const query_t *query)
     json_object_set_new(json, "kept_bytes", s_number(client->kept_bytes));
     json_object_set_new(json, "backlog_full", json_boolean(client->backlog_full));
     json_object_set_new(json, "policy", s_policy(client));
+    json_object_set_new(json, "publishers", s_publishers(client));
     json_object_set_new(json, "numbered_by", json_string(numberings[client->numbering]));
     json_object_set_new(json, "attached_by_name", json_boolean(client->attached_by_name));
     json_object_set_new(json, "receiver", s_receiver(&client->receiver, query->now));

@@ -79,18 +79,20 @@ void page_why(char why[PAGE_WHY_MAX], const explain_row_t *row, int64_t now)
 static void s_advise_on_gap(char advice[PAGE_WHY_MAX], const explain_client_t *client)
 {
     const position_t *at = &client->row.position;
+    uint64_t from = at->seq + 1, to = client->first_held - 1;
     if (client->gives_up_in != INT64_MAX)
         snprintf(advice, PAGE_WHY_MAX, "the policy gives up what is missing in %.1f s",
                  s_seconds(client->gives_up_in));
     else if (client->first_held)
-        snprintf(
-            advice, PAGE_WHY_MAX,
-            "push seqs %" PRIu64 " to %" PRIu64
-            " again, or give them up: seqpush skip CLIENT %" PRIu64 " %" PRIu64 " --epoch %" PRIu64,
-            at->seq + 1, client->first_held - 1, at->seq + 1, client->first_held - 1, at->epoch);
+        snprintf(advice, PAGE_WHY_MAX,
+                 "%spush seqs %" PRIu64 " to %" PRIu64
+                 " again, or give them up: seqpush skip CLIENT %" PRIu64 " %" PRIu64
+                 " --epoch %" PRIu64,
+                 client->repairs ? "publishers were asked and have not sent it: " : "", from, to,
+                 from, to, at->epoch);
     else
-        snprintf(advice, PAGE_WHY_MAX, "push seq %" PRIu64 " again, or give it up: seqpush skip",
-                 at->seq + 1);
+        snprintf(advice, PAGE_WHY_MAX,
+                 "push seq %" PRIu64 " again, or give it up: seqpush skip CLIENT", from);
 }
 
 static void s_advise_on_receiver(char advice[PAGE_WHY_MAX], const explain_receiver_t *receiver)

@@ -40,9 +40,22 @@ def test_a_hole_is_explained_with_what_is_behind_it_and_what_to_do(broker, peer)
     assert told["receiver"]["kind"] == "nobody" and told["receiver"]["endpoint"] is None
     wait_until(lambda: explain(broker, "ann")["advice"], "an advice")
     assert "seqpush skip CLIENT 1 3" in explain(broker, "ann")["advice"]
+    assert len(told["publishers"]) == 1
     peer.push(push("ann", 1), push("ann", 2), push("ann", 3))
     assert explain(broker, "ann")["hole"] is None
     assert explain(broker, "ann")["state"] == "unattached"
+
+
+def test_repairs_that_were_asked_are_told(start_broker):
+    broker = start_broker("ordering/repair_delay=1")
+    with Peer(broker) as one, Peer(broker) as two:
+        one.push(push("ann", 1))
+        two.push(push("ann", 3))
+        wait_until(lambda: explain(broker, "ann")["hole"]["repairs_asked"] > 1, "two repairs")
+        told = explain(broker, "ann")
+        assert len(set(told["publishers"])) == 2
+        assert told["hole"]["repair_in_seconds"] < 6
+        assert told["policy"]["repair_delay_seconds"] == 0.001
 
 
 def test_what_its_receiver_keeps_is_explained(broker, peer, receiver):

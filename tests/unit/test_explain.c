@@ -354,7 +354,8 @@ static void the_slowest_receiver_comes_first(void **state)
 static void all_receivers_and_each_route_once_are_listed(void **state)
 {
     fixture_t *f = *state;
-    const core_route_t routes[] = {{"x*", "tcp://127.0.0.1:9"}, {"y*", "tcp://127.0.0.1:9"}};
+    const core_route_t routes[] = {{"x*", "tcp://127.0.0.1:9", ""},
+                                   {"y*", "tcp://127.0.0.1:9", ""}};
     f->settings.routes = routes;
     f->settings.route_count = 2;
     fixture_start(f);
