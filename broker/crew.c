@@ -116,11 +116,22 @@ static void s_unseat(crew_t *self, seat_t *seat)
 
 //  ---- endpoints ---------------------------------------------------------------------------------
 
+static endpoint_t *s_new_endpoint(const crew_t *self, const receiver_t *receiver)
+{
+    endpoint_settings_t settings = {.address = receiver->address,
+                                    .generation = receiver->generation,
+                                    .send_hwm = self->settings.send_hwm};
+    if (*receiver->server_key) {
+        settings.curve = self->settings.curve;
+        settings.server_key = receiver->server_key;
+    }
+    return endpoint_new(&settings);
+}
+
 void crew_open(crew_t *self, receiver_t *receiver)
 {
     seat_t *seat = calloc(1, sizeof *seat);
-    endpoint_t *endpoint =
-        endpoint_new(receiver->address, receiver->generation, self->settings.send_hwm);
+    endpoint_t *endpoint = s_new_endpoint(self, receiver);
     if (!seat || !endpoint)
         abort();
     seat->endpoint = receiver->endpoint = endpoint;
@@ -282,25 +293,13 @@ void crew_flush(crew_t *self)
             pipe_flush(self->members[k].pipe);
 }
 
-bool crew_begin_wait(crew_t *self, zmq_pollitem_t *items, int *count)
+int crew_pipes(const crew_t *self, pipe_t **pipes)
 {
-    bool waits = true;
-    *count = 0;
-    for (unsigned k = 0; k < self->count; k++) {
-        pipe_t *pipe = self->members[k].pipe;
-        if (!pipe)
-            continue;
-        waits &= pipe_begin_wait(pipe);
-        items[(*count)++] = (zmq_pollitem_t){NULL, pipe_descriptor(pipe), ZMQ_POLLIN, 0};
-    }
-    return waits;
-}
-
-void crew_end_wait(crew_t *self, const zmq_pollitem_t *items)
-{
+    int count = 0;
     for (unsigned k = 0; k < self->count; k++)
         if (self->members[k].pipe)
-            pipe_end_wait(self->members[k].pipe, items++->revents);
+            pipes[count++] = self->members[k].pipe;
+    return count;
 }
 
 //  ---- the end -----------------------------------------------------------------------------------

@@ -12,6 +12,7 @@
 #ifndef SEQPUSH_CREW_H
 #define SEQPUSH_CREW_H
 
+#include "certificate.h"
 #include "core.h"
 #include <zmq.h>
 
@@ -21,6 +22,7 @@ typedef struct {
     core_t *core; //  borrowed
     uint32_t batch_max; //  entries a dispatch
     uint32_t send_hwm; //  frames a PUSH socket
+    const certificate_t *curve; //  the broker's keys; NULL: no CURVE; borrowed
     broker_stats_t *stats; //  borrowed
 } crew_settings_t;
 
@@ -59,10 +61,8 @@ bool crew_take_reports(crew_t *self, int64_t now);
 //  Flushes the pipes.
 void crew_flush(crew_t *self);
 
-//  Begins to wait for reports: writes what to poll, at most STATS_WORKERS_MAX items, and how many.
-//  False: do not wait, but end. Ends it, with what the poll has said of them.
-bool crew_begin_wait(crew_t *self, zmq_pollitem_t *items, int *count);
-void crew_end_wait(crew_t *self, const zmq_pollitem_t *items);
+//  Writes the pipes that reports come from, at most STATS_WORKERS_MAX, and returns how many.
+int crew_pipes(const crew_t *self, pipe_t **pipes);
 
 //  When the workers have ended: takes back dispatches that were left in a pipe; then closes the
 //  receiver's endpoint, where what ZeroMQ has taken is given up after `linger` ms.

@@ -34,10 +34,9 @@ static const char *const s_levels[] = {
 };
 static const char *const s_formats[] = {"text", "json"};
 static const char *const s_kinds[] = {
-    [LOG_GAPS] = "holes that stay open",
-    [LOG_EXPIRIES] = "pushes given up",
-    [LOG_ENDPOINTS] = "endpoints",
-    [LOG_HTTP] = "http connections",
+    [LOG_GAPS] = "holes that stay open",     [LOG_EXPIRIES] = "pushes given up",
+    [LOG_ENDPOINTS] = "endpoints",           [LOG_STRANGERS] = "peers that may not connect",
+    [LOG_DENIALS] = "what keys were denied", [LOG_HTTP] = "http connections",
 };
 
 //  Priorities of the journal, those of syslog.

@@ -22,6 +22,8 @@ typedef enum {
     LOG_GAPS, //  holes that stay open
     LOG_EXPIRIES, //  pushes given up
     LOG_ENDPOINTS, //  endpoints that are opened, or cannot be
+    LOG_STRANGERS, //  peers that may not connect
+    LOG_DENIALS, //  what a key asked for and may not have
     LOG_HTTP, //  what is wrong with http connections
     LOG_KINDS
 } log_kind_t;

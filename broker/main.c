@@ -166,6 +166,7 @@ static void s_read_again(const arguments_t *arguments, config_t *config, broker_
     config_destroy(&fresh);
     s_set_log(arguments, config);
     broker_resize(broker, config->workers.count);
+    broker_admit(broker, config);
 }
 
 static void s_reload(const arguments_t *arguments, config_t *config, broker_t *broker)

@@ -31,6 +31,7 @@ static crew_t *s_new_crew(const orderer_t *self)
     crew_settings_t wanted = {.core = self->core,
                               .batch_max = settings->batch_max,
                               .send_hwm = settings->send_hwm,
+                              .curve = settings->curve,
                               .stats = settings->stats};
     crew_t *crew = crew_new(&wanted);
     for (unsigned k = 0; crew && k < settings->worker_count; k++)
@@ -53,7 +54,8 @@ orderer_t *orderer_new(const orderer_settings_t *settings)
                                 .stats = self->stats,
                                 .instance = settings->instance,
                                 .allow_endpoint = settings->allow_endpoint,
-                                .allow_count = settings->allow_count};
+                                .allow_count = settings->allow_count,
+                                .curve = settings->curve != NULL};
     if (!self->crew)
         orderer_destroy(&self, 0);
     return self;
@@ -86,6 +88,23 @@ static void s_tell_detached(orderer_t *self, const core_effect_t *effect)
     pipe_put(self->settings.front, &unasked->item, 1);
 }
 
+static void s_ask_for_repair(orderer_t *self, const core_effect_t *effect)
+{
+    request_t *unasked = request_new(REPLY_REPAIR, effect->peer);
+    if (!unasked)
+        return;
+    Seqpush__V1__Repair body = SEQPUSH__V1__REPAIR__INIT;
+    body.client_id = (ProtobufCBinaryData){effect->id_size, (uint8_t *)effect->id};
+    body.epoch = effect->position.epoch;
+    body.from = effect->position.seq + 1;
+    body.to = effect->to;
+    Seqpush__V1__Reply reply = SEQPUSH__V1__REPLY__INIT;
+    reply.body_case = SEQPUSH__V1__REPLY__BODY_REPAIR;
+    reply.repair = &body;
+    unasked->reply = reply_pack(&reply, self->settings.instance, 0, &unasked->reply_size);
+    pipe_put(self->settings.front, &unasked->item, 1);
+}
+
 //  Peers decide how many there are; the metrics have them all.
 static void s_log_alarm(const core_effect_t *effect)
 {
@@ -113,6 +132,8 @@ static void s_do_effects(orderer_t *self)
             crew_close(self->crew, effect.receiver);
         else if (effect.kind == EFFECT_DETACHED)
             s_tell_detached(self, &effect);
+        else if (effect.kind == EFFECT_REPAIR)
+            s_ask_for_repair(self, &effect);
         else
             s_log_alarm(&effect);
     }
@@ -228,17 +249,11 @@ static long s_timeout(const orderer_t *self)
 
 static void s_wait(orderer_t *self, zsock_t *control)
 {
-    pipe_t *front = self->settings.front;
-    zmq_pollitem_t items[STATS_WORKERS_MAX + 2] = {{zsock_resolve(control), 0, ZMQ_POLLIN, 0},
-                                                   {NULL, pipe_descriptor(front), ZMQ_POLLIN, 0}};
-    int reports;
-    bool waits = crew_begin_wait(self->crew, items + 2, &reports);
-    waits &= pipe_begin_wait(front);
-    if (waits)
-        zmq_poll(items, 2 + reports, s_timeout(self));
-    pipe_end_wait(front, items[1].revents);
-    crew_end_wait(self->crew, items + 2);
-    if (items[0].revents)
+    pipe_t *pipes[STATS_WORKERS_MAX + 2] = {self->settings.front,
+                                            inquiry_pipe(self->settings.inquiry)};
+    int count = 2 + crew_pipes(self->crew, pipes + 2);
+    zmq_pollitem_t items[STATS_WORKERS_MAX + 3] = {{zsock_resolve(control), 0, ZMQ_POLLIN, 0}};
+    if (pipe_wait(pipes, count, items, 1, s_timeout(self)) && items[0].revents)
         s_control(self, control);
 }
 
@@ -252,6 +267,7 @@ void orderer_run(zsock_t *control, void *args)
         int64_t now = pipe_clock();
         bool busy = crew_take_reports(self->crew, now);
         busy |= s_take_requests(self, now);
+        busy |= inquiry_answer(self->settings.inquiry, self->core, now);
         if (core_next_tick(self->core) <= now)
             core_tick(self->core, now);
         s_do_effects(self);

@@ -140,7 +140,8 @@ static void s_wake(lane_t *lane)
     (void)written;
 }
 
-bool pipe_begin_wait(pipe_t *self)
+//  Says that this end waits. Returns false if it has no reason to, since something has come.
+static bool s_begin_wait(pipe_t *self)
 {
     bool for_credit = !pipe_has_credit(self);
     //  First it is said, then looked: the other end first sends, then looks whether it was said.
@@ -149,17 +150,26 @@ bool pipe_begin_wait(pipe_t *self)
            !(for_credit && atomic_load(&self->out->done) != self->seen);
 }
 
-void pipe_end_wait(pipe_t *self, bool woken)
+static void s_end_wait(pipe_t *self, bool woken)
 {
     atomic_store_explicit(&self->in->waits, AWAKE, memory_order_relaxed);
-    uint64_t count;
-    if (woken && read(self->in->wake, &count, sizeof count) < 0)
+    uint64_t wakes;
+    if (woken && read(self->in->wake, &wakes, sizeof wakes) < 0)
         assert(errno == EAGAIN);
 }
 
-int pipe_descriptor(const pipe_t *self)
+bool pipe_wait(pipe_t *const *pipes, int pipe_count, zmq_pollitem_t *items, int count, long timeout)
 {
-    return self->in->wake;
+    bool any = false;
+    for (int i = 0; i < pipe_count; i++) {
+        any |= !s_begin_wait(pipes[i]);
+        items[count + i] = (zmq_pollitem_t){NULL, pipes[i]->in->wake, ZMQ_POLLIN, 0};
+    }
+    if (!any)
+        any = zmq_poll(items, count + pipe_count, timeout) > 0;
+    for (int i = 0; i < pipe_count; i++)
+        s_end_wait(pipes[i], items[count + i].revents);
+    return any;
 }
 
 //  ---- putting -----------------------------------------------------------------------------------

@@ -22,6 +22,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <zmq.h>
 
 typedef struct pipe_item {
     struct pipe_item *next;
@@ -65,14 +66,12 @@ pipe_item_t *pipe_empty(pipe_t *self);
 void pipe_hand_over(pipe_t *self);
 void pipe_take_over(pipe_t *self);
 
-//  How to wait: begin, then poll the descriptor for input, then end, with what the poll has said of
-//  it. If begin says false, something has come already, or credit where there was none: do not wait,
-//  but end.
-bool pipe_begin_wait(pipe_t *self);
-void pipe_end_wait(pipe_t *self, bool woken);
-
-//  The descriptor to poll for input. Owned by the pipe.
-int pipe_descriptor(const pipe_t *self);
+//  Waits, for `timeout` ms at most (-1: for ever), until one of the pipes has something to take, or
+//  credit where there was none, or one of the items is ready, as their revents say then. There is
+//  room for `pipe_count` more items behind the `count` that are given. Returns false if the time is
+//  up.
+bool pipe_wait(pipe_t *const *pipes, int pipe_count, zmq_pollitem_t *items, int count,
+               long timeout);
 
 //  Monotonic time in ns, as all actors use it.
 int64_t pipe_clock(void);

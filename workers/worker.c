@@ -268,18 +268,13 @@ static void s_control(worker_t *self, zsock_t *control)
 
 static void s_wait(worker_t *self, zsock_t *control)
 {
-    pipe_t *orderer = self->settings.orderer;
-    zmq_pollitem_t items[] = {{zsock_resolve(control), 0, ZMQ_POLLIN, 0},
-                              {NULL, pipe_descriptor(orderer), ZMQ_POLLIN, 0}};
+    zmq_pollitem_t items[2] = {{zsock_resolve(control), 0, ZMQ_POLLIN, 0}};
     long timeout = -1;
     if (self->blocked.first) {
         int64_t left = self->retry_at - pipe_clock();
         timeout = left > 0 ? (long)((left + 999999) / 1000000) : 0;
     }
-    if (pipe_begin_wait(orderer))
-        zmq_poll(items, 2, timeout);
-    pipe_end_wait(orderer, items[1].revents);
-    if (items[0].revents)
+    if (pipe_wait(&self->settings.orderer, 1, items, 1, timeout) && items[0].revents)
         s_control(self, control);
 }
 

@@ -156,10 +156,8 @@ static void s_exchange(side_t *side)
         pipe_flush(side->pipe);
         if (!idle || side->taken == EXCHANGES)
             continue;
-        zmq_pollitem_t wait = {NULL, pipe_descriptor(side->pipe), ZMQ_POLLIN, 0};
-        if (pipe_begin_wait(side->pipe))
-            assert_int_not_equal(zmq_poll(&wait, 1, 10000), 0);
-        pipe_end_wait(side->pipe, wait.revents);
+        zmq_pollitem_t items[1];
+        assert_true(pipe_wait(&side->pipe, 1, items, 0, 10000));
     }
     //  The credit of the last items may be what the other side waits for.
     int64_t waited;
