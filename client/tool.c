@@ -14,6 +14,7 @@ static const struct {
     {"status", status_run, "print the broker's figures"},
     {"skip", skip_run, "give up seqs that are missing"},
     {"reset", reset_run, "start a client's sequence over in a new epoch"},
+    {"journal", journal_run, "look into the store of a broker that does not run"},
     {"bench", bench_run, "put load on a broker and check every push"},
 };
 
