@@ -88,8 +88,7 @@ static void s_open(worker_t *self, dispatch_t *dispatch)
     int rc = endpoint_open(dispatch->endpoint);
     if (rc < 0)
         log_limited(LOG_ENDPOINTS, LOG_LEVEL_ERROR, "worker %u cannot open %s: %s",
-                    self->settings.number, endpoint_address(dispatch->endpoint),
-                    zmq_strerror(-rc));
+                    self->settings.number, endpoint_address(dispatch->endpoint), zmq_strerror(-rc));
     stats_add(&self->stats->endpoints, 1);
     s_give_back(self, dispatch);
 }
