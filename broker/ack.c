@@ -32,7 +32,7 @@ static bool s_ack(core_t *self, client_t *client, position_t position, int64_t n
     if (position_compare(position, client->acked) <= 0)
         return true;
     position_t reached;
-    uint32_t handed = client->retained.handed;
+    uint32_t handed = client->flow->retained.handed;
     uint32_t covered = retention_covered(client, position, handed, &reached);
     if (covered == handed && position_compare(position, reached) > 0)
         return false;
@@ -55,6 +55,7 @@ void core_ack(core_t *self, receiver_t *receiver, const void *id, size_t id_size
         stats_add(&self->stats->acks_beyond, 1);
     delivery_offer(self, client);
     delivery_wake(self, receiver);
+    client_rest(client);
 }
 
 void core_missing(core_t *self, receiver_t *receiver, const void *id, size_t id_size,
@@ -68,7 +69,7 @@ void core_missing(core_t *self, receiver_t *receiver, const void *id, size_t id_
         return;
     }
     //  Until what was sent before the return is used up, the receiver lacks the same again and again.
-    if (client->retained.sent && !client->missed) {
+    if (client->flow->retained.sent && !client->missed) {
         redelivery_go_back(self, client);
         client->missed = true;
         stats_add(&self->stats->go_backs[GO_BACK_MISSING], 1);

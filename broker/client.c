@@ -4,12 +4,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+//  What clients have that have no flow of their own. Nobody writes to it.
+static const client_flow_t s_no_flow;
+#define NO_FLOW ((client_flow_t *)&s_no_flow)
+
 client_t *client_new(const void *id, size_t id_size, uint64_t hash, const rule_t *rule)
 {
     uint64_t first_seq = rule->settings.first_seq;
-    client_t *self = calloc(1, client_state_offset(id_size) + rule->policy->state_size);
+    size_t state = rule->policy->state_size;
+    client_t *self =
+        calloc(1, state ? client_state_offset(id_size) + state : offsetof(client_t, id) + id_size);
     if (!self)
         return NULL;
+    self->flow = NO_FLOW;
     self->rule = rule;
     self->hash = hash;
     self->view = (policy_view_t){.next_seq = first_seq, .window = rule->settings.window};
@@ -20,21 +27,49 @@ client_t *client_new(const void *id, size_t id_size, uint64_t hash, const rule_t
     return self;
 }
 
+static void s_drop_flow(client_t *self)
+{
+    if (self->flow == NO_FLOW)
+        return;
+    window_fini(&self->flow->window);
+    retained_fini(&self->flow->retained);
+    free(self->flow);
+    self->flow = NO_FLOW;
+}
+
 void client_destroy(client_t **self_p)
 {
     client_t *self = *self_p;
     if (!self)
         return;
-    for (uint32_t i = 0; i < self->window.capacity; i++)
-        if (self->window.places[i].frame)
-            frame_unref(self->window.places[i].frame);
-    for (uint32_t i = 0; i < self->retained.count; i++)
-        frame_unref(retained_at(&self->retained, i)->frame);
-    window_fini(&self->window);
-    retained_fini(&self->retained);
+    const client_flow_t *flow = self->flow;
+    for (uint32_t i = 0; i < flow->window.capacity; i++)
+        if (flow->window.places[i].frame)
+            frame_unref(flow->window.places[i].frame);
+    for (uint32_t i = 0; i < flow->retained.count; i++)
+        frame_unref(retained_at(&flow->retained, i)->frame);
+    s_drop_flow(self);
     free(self->gaps);
     free(self);
     *self_p = NULL;
+}
+
+bool client_flows(client_t *self)
+{
+    if (self->flow != NO_FLOW)
+        return true;
+    client_flow_t *flow = calloc(1, sizeof *flow);
+    if (flow)
+        self->flow = flow;
+    return flow;
+}
+
+void client_rest(client_t *self)
+{
+    const client_flow_t *flow = self->flow;
+    if (flow->window.held + flow->window.marks + flow->retained.count == 0 && !self->window_bytes &&
+        !self->ready && !flow->waits_since)
+        s_drop_flow(self);
 }
 
 //  Takes out the gaps that from..to touches, which are then part of it, so that what is remembered

@@ -49,22 +49,28 @@ typedef struct {
 
 typedef enum { NUMBERED_BY_NOBODY, NUMBERED_BY_PUBLISHERS, NUMBERED_BY_BROKER } numbering_t;
 
+//  What only a client needs of which something is kept. It is made when the first push comes and goes
+//  with the last one, so that very many idle clients cost little.
+typedef struct {
+    window_t window;
+    retained_t retained;
+    struct client *ready_previous, *ready_next; //  those that have something to send
+    struct client *waits_before, *waits_after; //  those with unacknowledged entries
+    int64_t waits_since; //  ns, when it began to wait for an ack; 0: it does not
+} client_flow_t;
+
 typedef struct client {
     policy_view_t view;
     uint64_t epoch; //  of next_seq
     position_t acked; //  before the first retained entry
-    window_t window;
-    retained_t retained;
+    client_flow_t *flow; //  never NULL: idle clients share one, all zeros
     const rule_t *rule;
     client_gaps_t *gaps; //  NULL: none yet
     uint64_t hash;
 
     struct receiver *receiver; //  that it is delivered to; never NULL
     struct client *previous, *next; //  the receiver's clients
-    struct client *ready_previous, *ready_next; //  those that have something to send
-    struct client *waits_before, *waits_after; //  those with unacknowledged entries
     int64_t repair_at; //  ns, when the present hole is asked for next; INT64_MAX: never
-    int64_t waits_since; //  ns, when it began to wait for an ack; 0: it does not
     struct client *older, *newer; //  all clients, by `listed`
     timer_entry_t timer; //  the policy's next call, or the gap alarm
     uint32_t listed; //  `active` when it was put there
@@ -98,6 +104,19 @@ client_t *client_new(const void *id, size_t id_size, uint64_t hash, const rule_t
 //  Frees the client and what it keeps. It must be in no list any more.
 void client_destroy(client_t **self_p);
 
+//  Gives the client a flow of its own, if it has none. False: no memory.
+bool client_flows(client_t *self);
+
+//  Takes the flow away if nothing is kept in it and the client stands in no list of it.
+void client_rest(client_t *self);
+
+//  Makes room in the queue for `count` more entries, so that as many puts cannot fail. False: no
+//  memory.
+static inline bool client_reserve(client_t *self, uint32_t count)
+{
+    return client_flows(self) && retained_reserve(&self->flow->retained, count);
+}
+
 //  Where the policy's record starts in the memory of a client, aligned for anything.
 static inline size_t client_state_offset(size_t id_size)
 {
@@ -117,7 +136,7 @@ static inline bool client_is(const client_t *self, policy_kind_t kind)
 //  Pushes and notices kept, held or released.
 static inline uint32_t client_kept(const client_t *self)
 {
-    return self->window.held + self->retained.count;
+    return self->flow->window.held + self->flow->retained.count;
 }
 
 //  Where the stream stands when all that was released is delivered.

@@ -41,7 +41,8 @@ static void s_unlist(core_t *self, client_t *client)
 
 static void s_drop_client(core_t *self, client_t *client)
 {
-    window_fini(&client->window);
+    if (client->window_bytes)
+        window_fini(&client->flow->window);
     stream_count_window(self, client);
     s_unlist(self, client);
     receiver_unlink(client->receiver, client);

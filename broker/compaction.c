@@ -55,13 +55,13 @@ static bool s_copy_out(core_t *self, frame_t **frame, const uint8_t **bytes, uin
 static uint32_t s_compact(core_t *self, client_t *client)
 {
     uint32_t looked = 0;
-    for (uint32_t i = 0; i < client->window.capacity; i++, looked++) {
-        window_place_t *place = &client->window.places[i];
+    for (uint32_t i = 0; i < client->flow->window.capacity; i++, looked++) {
+        window_place_t *place = &client->flow->window.places[i];
         if (place->frame && !s_copy_out(self, &place->frame, &place->bytes, place->size))
             return looked;
     }
-    for (uint32_t i = 0; i < client->retained.count; i++, looked++) {
-        retained_entry_t *entry = retained_at(&client->retained, i);
+    for (uint32_t i = 0; i < client->flow->retained.count; i++, looked++) {
+        retained_entry_t *entry = retained_at(&client->flow->retained, i);
         if (entry->kind == RETAINED_PUSH &&
             !s_copy_out(self, &entry->frame, &entry->bytes, entry->size))
             return looked;

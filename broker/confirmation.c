@@ -70,11 +70,11 @@ static bool s_register(core_t *self, frame_t **frame, const uint8_t **bytes, uin
 bool confirmation_renew(core_t *self, client_t *client, uint64_t seq)
 {
     uint64_t next = client->view.next_seq;
-    if (seq >= next && window_holds(&client->window, next, seq)) {
-        window_place_t *place = window_at(&client->window, next, seq);
+    if (seq >= next && window_holds(&client->flow->window, next, seq)) {
+        window_place_t *place = window_at(&client->flow->window, next, seq);
         return s_register(self, &place->frame, &place->bytes, place->size);
     }
-    retained_entry_t *entry = retained_find(&client->retained, seq);
+    retained_entry_t *entry = retained_find(&client->flow->retained, seq);
     if (entry)
         return s_register(self, &entry->frame, &entry->bytes, entry->size);
     position_t position = {client->epoch, seq};

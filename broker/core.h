@@ -91,10 +91,11 @@ void core_destroy(core_t **self_p);
 //  for what is missing before its pushes; 0: nobody. `confirm`: it is told when they are delivered.
 void core_begin_batch(core_t *self, bool sparse, uint64_t peer, bool confirm);
 
-//  Prefetches what core_push will read of this push, in three steps some pushes ahead of it: the
-//  slot in the table of clients, the client, its places in window and queue.
+//  Prefetches what core_push will read of this push, in four steps some pushes ahead of it: the
+//  slot in the table of clients, the client, its flow, its places in window and queue.
 void core_prefetch_slot(const core_t *self, const push_t *push);
 void core_prefetch_client(const core_t *self, const push_t *push);
+void core_prefetch_flow(const core_t *self, const push_t *push);
 void core_prefetch_places(const core_t *self, const push_t *push, const frame_t *frame);
 
 //  Decides one push, whose outcome is still OUTCOME_ACCEPTED, and writes the decision over it. An

@@ -57,6 +57,13 @@ static void s_prefetch_client(decider_t *self)
         core_prefetch_client(self->core, push);
 }
 
+static void s_prefetch_flow(decider_t *self)
+{
+    const push_t *push = s_step(&self->flows);
+    if (push)
+        core_prefetch_flow(self->core, push);
+}
+
 static void s_prefetch_places(decider_t *self)
 {
     const push_t *push = s_step(&self->places);
@@ -66,11 +73,13 @@ static void s_prefetch_places(decider_t *self)
 
 void decider_begin(decider_t *self, const request_t *first)
 {
-    self->slots = self->clients = self->places = (decider_cursor_t){first, 0};
-    for (int i = 0; i < 12; i++)
+    self->slots = self->clients = self->flows = self->places = (decider_cursor_t){first, 0};
+    for (int i = 0; i < 16; i++)
         s_prefetch_slot(self);
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < 12; i++)
         s_prefetch_client(self);
+    for (int i = 0; i < 8; i++)
+        s_prefetch_flow(self);
     for (int i = 0; i < 4; i++)
         s_prefetch_places(self);
 }
@@ -83,6 +92,7 @@ static void s_decide_all(decider_t *self, request_t *request, int64_t now)
     for (uint32_t i = 0; i < request->count; i++) {
         s_prefetch_slot(self);
         s_prefetch_client(self);
+        s_prefetch_flow(self);
         s_prefetch_places(self);
         if (request->pushes[i].outcome == OUTCOME_ACCEPTED)
             core_push(self->core, request->frame, &request->pushes[i], now);

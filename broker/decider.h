@@ -22,7 +22,8 @@ typedef struct {
     size_t allow_count;
     bool curve; //  receivers must name the key of their endpoint
     bool draining; //  what would add something is refused
-    decider_cursor_t slots, clients, places; //  whose are prefetched next, ahead of what is decided
+    decider_cursor_t slots, clients, flows,
+        places; //  whose are prefetched next, ahead of what is decided
 } decider_t;
 
 //  Begins with a chain of requests, of which all are decided before the next one begins: looks ahead

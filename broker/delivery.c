@@ -22,20 +22,20 @@ static bool s_has_room(const core_t *self, const receiver_t *receiver)
 //  Does the push on its way keep the next one back?
 static bool s_is_kept_back(const client_t *client)
 {
-    uint32_t sent = client->retained.sent;
+    uint32_t sent = client->flow->retained.sent;
     return client_is(client, POLICY_LATEST) && sent > 0 &&
-           retained_at(&client->retained, sent - 1)->kind == RETAINED_PUSH;
+           retained_at(&client->flow->retained, sent - 1)->kind == RETAINED_PUSH;
 }
 
 //  A receiver goes wherever a marker says. So the one that starts an epoch is sent only when all
 //  before it is acknowledged: if that was lost on the way, the marker would hide it.
 static bool s_can_send(const core_t *self, const client_t *client)
 {
-    uint32_t sent = client->retained.sent;
-    if (sent == client->retained.count || sent >= self->settings.max_unacked ||
+    uint32_t sent = client->flow->retained.sent;
+    if (sent == client->flow->retained.count || sent >= self->settings.max_unacked ||
         s_is_kept_back(client))
         return false;
-    return sent == 0 || retained_at(&client->retained, sent)->kind != RETAINED_MARKER;
+    return sent == 0 || retained_at(&client->flow->retained, sent)->kind != RETAINED_MARKER;
 }
 
 void delivery_wake(core_t *self, receiver_t *receiver)
@@ -120,7 +120,7 @@ static void s_add(dispatch_t *dispatch, frame_t *frame, const uint8_t *bytes, ui
 //  would take back a receiver that is in the new one.
 static bool s_add_marker(client_t *client, dispatch_t *dispatch)
 {
-    bool starts_epoch = retained_at(&client->retained, 0)->kind == RETAINED_MARKER;
+    bool starts_epoch = retained_at(&client->flow->retained, 0)->kind == RETAINED_MARKER;
     if (client->receiver->generation && !starts_epoch && !client_is(client, POLICY_PASSTHROUGH)) {
         frame_t *marker = notice_marker(client, client->acked);
         if (!marker)
@@ -134,9 +134,9 @@ static bool s_add_marker(client_t *client, dispatch_t *dispatch)
 static void s_add_next(core_t *self, client_t *client, dispatch_t *dispatch, int64_t now)
 {
     receiver_t *receiver = client->receiver;
-    retained_entry_t *entry = retained_at(&client->retained, client->retained.sent++);
-    if (client->retained.handed < client->retained.sent)
-        client->retained.handed = client->retained.sent;
+    retained_entry_t *entry = retained_at(&client->flow->retained, client->flow->retained.sent++);
+    if (client->flow->retained.handed < client->flow->retained.sent)
+        client->flow->retained.handed = client->flow->retained.sent;
     retention_count_sent(self, client, entry, 1);
     redelivery_sent(self, client, now);
     if (entry->sent_at)
@@ -207,9 +207,10 @@ void core_returned(core_t *self, dispatch_t *dispatch, int64_t now)
             retention_pop(self, client);
             client->was_acked = true;
             stats_add(&self->stats->taken, 1);
-            if (client_is(client, POLICY_PASSTHROUGH) && client->retained.sent == 0)
+            if (client_is(client, POLICY_PASSTHROUGH) && client->flow->retained.sent == 0)
                 expiry_look_soon(self, client);
             delivery_offer(self, client);
+            client_rest(client);
         }
     }
     receiver->out--;

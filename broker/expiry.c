@@ -39,7 +39,7 @@ void expiry_arm(core_t *self, client_t *client, int64_t now)
 
 void expiry_look_soon(core_t *self, client_t *client)
 {
-    if (self->settings.retain_max && client->retained.count)
+    if (self->settings.retain_max && client->flow->retained.count)
         timer_arm(&self->timers, &client->timer, 0);
 }
 
@@ -47,7 +47,7 @@ void expiry_look_soon(core_t *self, client_t *client)
 static uint32_t s_end_of_run(const core_t *self, const client_t *client, uint32_t first,
                              uint32_t *pushes, int64_t now)
 {
-    const retained_t *retained = &client->retained;
+    const retained_t *retained = &client->flow->retained;
     uint32_t end = first;
     for (*pushes = 0; end < retained->count; end++) {
         const retained_entry_t *entry = retained_at(retained, end);
@@ -62,7 +62,7 @@ static uint32_t s_end_of_run(const core_t *self, const client_t *client, uint32_
 //  false if there is no memory.
 static bool s_give_up(core_t *self, client_t *client, position_t at, uint32_t first, uint32_t end)
 {
-    retained_t *retained = &client->retained;
+    retained_t *retained = &client->flow->retained;
     uint64_t from = at.seq + 1, to = retained_at(retained, end - 1)->seq;
     frame_t *notice = notice_gap(client, at.epoch, from, to);
     if (!notice)
@@ -94,7 +94,7 @@ static void s_tell(core_t *self, const client_t *client, position_t last, uint32
 //  of it. What follows something that a worker has waits until that comes back.
 static void s_drop_passing(core_t *self, client_t *client, int64_t now)
 {
-    const retained_t *retained = &client->retained;
+    const retained_t *retained = &client->flow->retained;
     uint32_t dropped = 0;
     for (; retained->count && !retained->sent && s_is_expired(self, retained_at(retained, 0), now);
          dropped++)
@@ -116,7 +116,7 @@ void expiry_due(core_t *self, client_t *client, int64_t now)
         s_drop_passing(self, client, now);
         return;
     }
-    retained_t *retained = &client->retained;
+    retained_t *retained = &client->flow->retained;
     uint32_t first = client->receiver->ack_none ? retained->sent : 0;
     position_t at = client->acked;
     for (uint32_t i = 0; i < first; i++)

@@ -24,14 +24,14 @@ static int64_t s_since(int64_t now, uint32_t kept, int shift)
 
 static int64_t s_released_since(const client_t *client, int64_t now)
 {
-    return s_since(now, retained_at(&client->retained, 0)->released_at, 20);
+    return s_since(now, retained_at(&client->flow->retained, 0)->released_at, 20);
 }
 
 //  What keeps the oldest of the client's released entries, and since when. There is one.
 static explain_state_t s_delivery(const client_t *client, int64_t now, int64_t *since)
 {
     const receiver_t *receiver = client->receiver;
-    uint32_t sent_at = retained_at(&client->retained, 0)->sent_at;
+    uint32_t sent_at = retained_at(&client->flow->retained, 0)->sent_at;
     *since = s_released_since(client, now);
     if (receiver->kind == RECEIVER_NOBODY)
         return EXPLAIN_UNATTACHED;
@@ -50,7 +50,7 @@ static explain_state_t s_state(const client_t *client, int64_t now, int64_t *sin
 {
     explain_state_t state = EXPLAIN_IDLE;
     *since = INT64_MAX;
-    if (client->retained.count)
+    if (client->flow->retained.count)
         state = s_delivery(client, now, since);
     if (client->view.hole_since && client->view.hole_since < *since) {
         *since = client->view.hole_since;
@@ -72,9 +72,9 @@ static void s_fill_row(const client_t *client, int64_t now, explain_row_t *row)
     row->state = s_state(client, now, &since);
     s_fill_key(&row->key, since, client->id, client->id_size);
     row->position = client_released(client);
-    row->held = client->window.held;
-    row->retained = client->retained.count;
-    row->unacked = client->retained.sent;
+    row->held = client->flow->window.held;
+    row->retained = client->flow->retained.count;
+    row->unacked = client->flow->retained.sent;
 }
 
 //  ---- one receiver ------------------------------------------------------------------------------
@@ -86,7 +86,7 @@ static int64_t s_receiver_since(const receiver_t *receiver, int64_t now)
     if (!client)
         client = receiver->ready_first;
     int64_t since = INT64_MAX;
-    if (client && client->retained.count)
+    if (client && client->flow->retained.count)
         s_delivery(client, now, &since);
     return since;
 }
@@ -117,12 +117,12 @@ static void s_fill_receiver(const core_t *core, const receiver_t *receiver, int6
 
 static void s_fill_held(const client_t *client, int64_t now, explain_client_t *filled)
 {
-    uint32_t left = client->window.held, looks = client->window.capacity;
+    uint32_t left = client->flow->window.held, looks = client->flow->window.capacity;
     if (looks > SEQS_LOOKED_AT)
         looks = SEQS_LOOKED_AT;
     uint64_t next = client->view.next_seq;
     for (uint64_t seq = next; left && seq < next + looks; seq++) {
-        const window_place_t *place = window_at(&client->window, next, seq);
+        const window_place_t *place = window_at(&client->flow->window, next, seq);
         if (!place->frame)
             continue;
         if (!filled->first_held) {
@@ -173,7 +173,7 @@ bool explain_client(const core_t *core, const void *id, size_t id_size, int64_t 
     s_fill_publishers(core, client, now, filled);
     s_fill_receiver(core, client->receiver, now, &filled->receiver);
     filled->hole = client->view.hole_since ? now - client->view.hole_since : 0;
-    filled->released = client->retained.count ? now - s_released_since(client, now) : 0;
+    filled->released = client->flow->retained.count ? now - s_released_since(client, now) : 0;
     filled->backlog_full = client_kept(client) >= core->settings.backlog ||
                            client->kept_bytes >= core->settings.backlog_bytes;
     return true;

@@ -8,7 +8,7 @@
 //  nothing. `span` is how many seqs from next_seq on are to be marked.
 static bool s_has_room_for_notices(const core_t *self, const client_t *client, uint64_t span)
 {
-    uint32_t places = window_bytes_for(&client->window, span) - client->window_bytes;
+    uint32_t places = window_bytes_for(&client->flow->window, span) - client->window_bytes;
     return client_kept(client) < 2 * (uint64_t)self->settings.backlog &&
            self->kept_bytes + 2 * CLIENT_PUSH_COST + places <= self->settings.memory_max;
 }
@@ -17,9 +17,10 @@ static bool s_has_room_for_notices(const core_t *self, const client_t *client, u
 static void s_mark_missing(client_t *client, uint64_t from, uint64_t to)
 {
     uint64_t next = client->view.next_seq;
-    for (uint64_t seq = from; seq <= to; seq++)
-        if (!window_holds(&client->window, next, seq) &&
-            !window_marked(&client->window, next, seq) && !window_mark(&client->window, next, seq))
+    for (uint64_t seq = from; client_flows(client) && seq <= to; seq++)
+        if (!window_holds(&client->flow->window, next, seq) &&
+            !window_marked(&client->flow->window, next, seq) &&
+            !window_mark(&client->flow->window, next, seq))
             return;
 }
 
@@ -55,9 +56,9 @@ position_t core_skip(core_t *self, const void *id, size_t id_size, uint64_t epoc
 static uint64_t s_clear_window(core_t *self, client_t *client, uint64_t upto, bool given_up)
 {
     uint64_t next = client->view.next_seq, last = 0;
-    for (uint64_t i = 0; i < client->window.capacity && next + i <= upto; i++) {
+    for (uint64_t i = 0; i < client->flow->window.capacity && next + i <= upto; i++) {
         window_place_t taken =
-            stream_take_held(self, client, window_at(&client->window, next, next + i));
+            stream_take_held(self, client, window_at(&client->flow->window, next, next + i));
         if (!taken.frame)
             continue;
         last = next + i;
@@ -99,9 +100,9 @@ position_t core_reset(core_t *self, const void *id, size_t id_size, uint64_t epo
         return client_released(client);
     next_seq = next_seq ? next_seq : client->rule->settings.first_seq;
     uint64_t from = client->view.next_seq;
-    uint32_t held = client->window.held;
+    uint32_t held = client->flow->window.held;
     frame_t *marker = notice_marker(client, (position_t){epoch, next_seq - 1});
-    if (!marker || !retained_reserve(&client->retained, 2)) {
+    if (!marker || !client_reserve(client, 2)) {
         if (marker)
             frame_unref(marker);
         return client_released(client);

@@ -31,18 +31,25 @@ void core_prefetch_client(const core_t *self, const push_t *push)
         __builtin_prefetch(client + line, 1);
 }
 
+void core_prefetch_flow(const core_t *self, const push_t *push)
+{
+    const client_t *client = client_table_guess(&self->clients, push->hash);
+    for (size_t line = 0; client && line < sizeof(client_flow_t); line += 64)
+        __builtin_prefetch((const char *)client->flow + line);
+}
+
 void core_prefetch_places(const core_t *self, const push_t *push, const frame_t *frame)
 {
     __builtin_prefetch(&frame->refs, 1);
     const client_t *client = client_table_guess(&self->clients, push->hash);
     if (!client)
         return;
-    const retained_t *retained = &client->retained;
-    if (push->seq >= client->view.next_seq && client->window.capacity) {
+    const retained_t *retained = &client->flow->retained;
+    if (push->seq >= client->view.next_seq && client->flow->window.capacity) {
         //  The place itself, and the one that a release begins with.
-        uint64_t mask = client->window.capacity - 1;
-        __builtin_prefetch(&client->window.places[push->seq & mask], 1);
-        __builtin_prefetch(&client->window.places[client->view.next_seq & mask], 1);
+        uint64_t mask = client->flow->window.capacity - 1;
+        __builtin_prefetch(&client->flow->window.places[push->seq & mask], 1);
+        __builtin_prefetch(&client->flow->window.places[client->view.next_seq & mask], 1);
     }
     if (retained->capacity)
         __builtin_prefetch(retained_at(retained, retained->count), 1);
@@ -52,7 +59,7 @@ void core_prefetch_places(const core_t *self, const push_t *push, const frame_t 
 //  the push will take the place of makes room for it.
 static outcome_t s_room(const core_t *self, const client_t *client, uint64_t seq, uint32_t cost)
 {
-    bool fills = seq == client->view.next_seq && client->window.held > 0;
+    bool fills = seq == client->view.next_seq && client->flow->window.held > 0;
     uint64_t max = self->settings.memory_max, freed = 0;
     if (fills)
         return self->kept_bytes + cost <= max ? OUTCOME_ACCEPTED : OUTCOME_OVERLOADED;
@@ -74,8 +81,8 @@ static uint32_t s_cost(const client_t *client, const push_t *push, uint64_t seq)
 {
     uint64_t ahead = seq - client->view.next_seq;
     uint32_t places = 0;
-    if (ahead >= client->window.capacity && ahead > 0 && ahead < client->view.window)
-        places = window_bytes_for(&client->window, ahead + 1) - client->window_bytes;
+    if (ahead >= client->flow->window.capacity && ahead > 0 && ahead < client->view.window)
+        places = window_bytes_for(&client->flow->window, ahead + 1) - client->window_bytes;
     return push->size + CLIENT_PUSH_COST + places;
 }
 

@@ -14,19 +14,19 @@ void receiver_link(receiver_t *self, client_t *client)
     self->clients = client;
     self->client_count++;
     self->kept_bytes += client->kept_bytes;
-    self->retained += client->retained.count;
+    self->retained += client->flow->retained.count;
 }
 
 static void s_drop_from_queue(receiver_t *self, client_t *client)
 {
-    if (client->ready_previous)
-        client->ready_previous->ready_next = client->ready_next;
+    if (client->flow->ready_previous)
+        client->flow->ready_previous->flow->ready_next = client->flow->ready_next;
     else
-        self->ready_first = client->ready_next;
-    if (client->ready_next)
-        client->ready_next->ready_previous = client->ready_previous;
+        self->ready_first = client->flow->ready_next;
+    if (client->flow->ready_next)
+        client->flow->ready_next->flow->ready_previous = client->flow->ready_previous;
     else
-        self->ready_last = client->ready_previous;
+        self->ready_last = client->flow->ready_previous;
     client->ready = false;
 }
 
@@ -42,7 +42,7 @@ void receiver_unlink(receiver_t *self, client_t *client)
         client->next->previous = client->previous;
     self->client_count--;
     self->kept_bytes -= client->kept_bytes;
-    self->retained -= client->retained.count;
+    self->retained -= client->flow->retained.count;
 }
 
 void receiver_queue(receiver_t *self, client_t *client)
@@ -50,10 +50,10 @@ void receiver_queue(receiver_t *self, client_t *client)
     if (client->ready)
         return;
     client->ready = true;
-    client->ready_previous = self->ready_last;
-    client->ready_next = NULL;
+    client->flow->ready_previous = self->ready_last;
+    client->flow->ready_next = NULL;
     if (self->ready_last)
-        self->ready_last->ready_next = client;
+        self->ready_last->flow->ready_next = client;
     else
         self->ready_first = client;
     self->ready_last = client;

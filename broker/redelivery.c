@@ -13,26 +13,26 @@
 
 static void s_unlink(receiver_t *receiver, client_t *client)
 {
-    if (!client->waits_since)
+    if (!client->flow->waits_since)
         return;
-    if (client->waits_before)
-        client->waits_before->waits_after = client->waits_after;
+    if (client->flow->waits_before)
+        client->flow->waits_before->flow->waits_after = client->flow->waits_after;
     else
-        receiver->waiting_first = client->waits_after;
-    if (client->waits_after)
-        client->waits_after->waits_before = client->waits_before;
+        receiver->waiting_first = client->flow->waits_after;
+    if (client->flow->waits_after)
+        client->flow->waits_after->flow->waits_before = client->flow->waits_before;
     else
-        receiver->waiting_last = client->waits_before;
-    client->waits_since = 0;
+        receiver->waiting_last = client->flow->waits_before;
+    client->flow->waits_since = 0;
 }
 
 static void s_link(receiver_t *receiver, client_t *client, int64_t now)
 {
-    client->waits_since = now ? now : 1;
-    client->waits_after = NULL;
-    client->waits_before = receiver->waiting_last;
+    client->flow->waits_since = now ? now : 1;
+    client->flow->waits_after = NULL;
+    client->flow->waits_before = receiver->waiting_last;
     if (receiver->waiting_last)
-        receiver->waiting_last->waits_after = client;
+        receiver->waiting_last->flow->waits_after = client;
     else
         receiver->waiting_first = client;
     receiver->waiting_last = client;
@@ -41,9 +41,10 @@ static void s_link(receiver_t *receiver, client_t *client, int64_t now)
 void redelivery_go_back(core_t *self, client_t *client)
 {
     s_unlink(client->receiver, client);
-    for (uint32_t i = 0; i < client->retained.sent; i++)
-        retention_count_sent(self, client, retained_at(&client->retained, i), -1);
-    client->retained.sent = 0;
+    for (uint32_t i = 0; i < client->flow->retained.sent; i++)
+        retention_count_sent(self, client, retained_at(&client->flow->retained, i), -1);
+    if (client->flow->retained.sent)
+        client->flow->retained.sent = 0;
     client->marker_due = true;
     client->missed = false;
     client->session++;
@@ -55,13 +56,14 @@ void redelivery_go_back(core_t *self, client_t *client)
 void redelivery_restart(core_t *self, client_t *client)
 {
     redelivery_go_back(self, client);
-    client->retained.handed = 0;
+    if (client->flow->retained.handed)
+        client->flow->retained.handed = 0;
 }
 
 void redelivery_sent(core_t *self, client_t *client, int64_t now)
 {
     receiver_t *receiver = client->receiver;
-    if (delivery_is_unacked(client) || client->waits_since)
+    if (delivery_is_unacked(client) || client->flow->waits_since)
         return;
     s_link(receiver, client, now);
     timer_arm(&self->timers, &receiver->resend, now + self->settings.ack_timeout);
@@ -77,7 +79,7 @@ void redelivery_acked(client_t *client, int64_t handed_at, int64_t now)
     receiver->patience = 0;
     client->missed = false;
     s_unlink(receiver, client);
-    if (client->retained.sent)
+    if (client->flow->retained.sent)
         s_link(receiver, client, now);
 }
 
@@ -91,7 +93,7 @@ static void s_resend(core_t *self, client_t *client)
 //  When the receiver has acknowledged nothing for so long that all must be sent again.
 static int64_t s_stalled_at(const core_t *self, const receiver_t *receiver)
 {
-    int64_t since = receiver->waiting_first->waits_since;
+    int64_t since = receiver->waiting_first->flow->waits_since;
     if (receiver->progress_at > since)
         since = receiver->progress_at;
     return since + (self->settings.ack_timeout << receiver->patience);
@@ -100,7 +102,8 @@ static int64_t s_stalled_at(const core_t *self, const receiver_t *receiver)
 //  Sends again what is older than something that was acknowledged an ack_timeout ago.
 static void s_resend_overdue(core_t *self, receiver_t *receiver, int64_t now)
 {
-    while (receiver->waiting_first && receiver->waiting_first->waits_since < receiver->overdue)
+    while (receiver->waiting_first &&
+           receiver->waiting_first->flow->waits_since < receiver->overdue)
         s_resend(self, receiver->waiting_first);
     receiver->overdue = receiver->acked;
     receiver->overdue_at = now;
@@ -133,8 +136,8 @@ void redelivery_look_at_oldest(core_t *self, int64_t now)
 {
     int64_t oldest = now;
     for (const receiver_t *at = self->by_address; at; at = at->by_address.next)
-        if (at->waiting_first && at->waiting_first->waits_since < oldest)
-            oldest = at->waiting_first->waits_since;
+        if (at->waiting_first && at->waiting_first->flow->waits_since < oldest)
+            oldest = at->waiting_first->flow->waits_since;
     stats_set(&self->stats->oldest_unacked, (uint64_t)(now - oldest));
     if (oldest < now)
         timer_arm(&self->timers, &self->oldest_timer, now + OLDEST_EVERY);

@@ -27,8 +27,8 @@ void repair_begin(client_t *client)
 static uint64_t s_end(const client_t *client)
 {
     uint64_t next = client->view.next_seq, seq = next;
-    while (!window_holds(&client->window, next, seq + 1) &&
-           !window_marked(&client->window, next, seq + 1))
+    while (!window_holds(&client->flow->window, next, seq + 1) &&
+           !window_marked(&client->flow->window, next, seq + 1))
         seq++;
     return seq;
 }

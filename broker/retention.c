@@ -30,7 +30,7 @@ static void s_drop(core_t *self, client_t *client, const retained_entry_t *entry
 void retention_put(core_t *self, client_t *client, retained_entry_t entry, int64_t now)
 {
     entry.released_at = client_ms(now);
-    retained_put(&client->retained, entry);
+    retained_put(&client->flow->retained, entry);
     s_count(self, client, &entry, 1);
     expiry_watch(self, client, now);
 }
@@ -54,9 +54,9 @@ void retention_put_notice(core_t *self, client_t *client, uint64_t to, frame_t *
 
 retained_entry_t retention_pop(core_t *self, client_t *client)
 {
-    if (client->retained.sent)
-        retention_count_sent(self, client, retained_at(&client->retained, 0), -1);
-    retained_entry_t entry = retained_pop(&client->retained);
+    if (client->flow->retained.sent)
+        retention_count_sent(self, client, retained_at(&client->flow->retained, 0), -1);
+    retained_entry_t entry = retained_pop(&client->flow->retained);
     client->acked = retained_after(&entry, client->acked);
     if (entry.kind == RETAINED_PUSH && !client_is(client, POLICY_PASSTHROUGH))
         confirmation_add(self, client, entry.frame, client->acked, false);
@@ -66,7 +66,7 @@ retained_entry_t retention_pop(core_t *self, client_t *client)
 
 void retention_merge(core_t *self, client_t *client, uint32_t first, uint32_t end, frame_t *notice)
 {
-    retained_t *retained = &client->retained;
+    retained_t *retained = &client->flow->retained;
     bool on_its_way = retained->sent >= end;
     retained_entry_t merged = *retained_at(retained, first);
     merged.frame = notice;
@@ -88,7 +88,7 @@ void retention_merge(core_t *self, client_t *client, uint32_t first, uint32_t en
 //  got in this generation, and all up to the start of the epoch.
 static uint32_t s_fixed(const client_t *client)
 {
-    const retained_t *retained = &client->retained;
+    const retained_t *retained = &client->flow->retained;
     uint32_t fixed = retained->count;
     while (fixed > retained->handed && retained_at(retained, fixed - 1)->kind != RETAINED_MARKER)
         fixed--;
@@ -98,23 +98,23 @@ static uint32_t s_fixed(const client_t *client)
 uint64_t retention_unhanded_from(const client_t *client)
 {
     uint32_t fixed = s_fixed(client);
-    return 1 + (fixed ? retained_at(&client->retained, fixed - 1)->seq : client->acked.seq);
+    return 1 + (fixed ? retained_at(&client->flow->retained, fixed - 1)->seq : client->acked.seq);
 }
 
 uint32_t retention_unhanded(const client_t *client, uint64_t *bytes)
 {
     uint32_t fixed = s_fixed(client);
     *bytes = 0;
-    for (uint32_t i = fixed; i < client->retained.count; i++)
-        *bytes += (uint64_t)s_cost(retained_at(&client->retained, i));
-    return client->retained.count - fixed;
+    for (uint32_t i = fixed; i < client->flow->retained.count; i++)
+        *bytes += (uint64_t)s_cost(retained_at(&client->flow->retained, i));
+    return client->flow->retained.count - fixed;
 }
 
 bool retention_drop_unhanded(core_t *self, client_t *client)
 {
     bool announced = false;
-    for (uint32_t fixed = s_fixed(client); client->retained.count > fixed;) {
-        retained_entry_t entry = retained_pop_newest(&client->retained);
+    for (uint32_t fixed = s_fixed(client); client->flow->retained.count > fixed;) {
+        retained_entry_t entry = retained_pop_newest(&client->flow->retained);
         announced |= entry.kind == RETAINED_GAP;
         if (entry.kind == RETAINED_PUSH) {
             confirmation_add(self, client, entry.frame, (position_t){client->epoch, entry.seq},
@@ -130,14 +130,14 @@ uint32_t retention_covered(const client_t *client, position_t position, uint32_t
                            position_t *reached)
 {
     *reached = client->acked;
-    if (client->retained.notices == 0 && position.epoch == client->acked.epoch) {
+    if (client->flow->retained.notices == 0 && position.epoch == client->acked.epoch) {
         uint64_t ahead = position.seq - client->acked.seq;
         uint32_t covered = ahead < limit ? (uint32_t)ahead : limit;
         reached->seq += covered;
         return covered;
     }
     for (uint32_t i = 0; i < limit; i++) {
-        position_t after = retained_after(retained_at(&client->retained, i), *reached);
+        position_t after = retained_after(retained_at(&client->flow->retained, i), *reached);
         if (position_compare(after, position) > 0)
             return i;
         *reached = after;
@@ -147,16 +147,16 @@ uint32_t retention_covered(const client_t *client, position_t position, uint32_t
 
 void retention_shorten_gap(core_t *self, client_t *client, position_t position)
 {
-    if (!client->retained.count || position.epoch != client->acked.epoch ||
+    if (!client->flow->retained.count || position.epoch != client->acked.epoch ||
         position.seq <= client->acked.seq)
         return;
-    retained_entry_t *first = retained_at(&client->retained, 0);
+    retained_entry_t *first = retained_at(&client->flow->retained, 0);
     if (first->kind != RETAINED_GAP)
         return;
     frame_t *shorter = notice_gap(client, position.epoch, position.seq + 1, first->seq);
     if (!shorter)
         return;
-    bool sent = client->retained.sent > 0;
+    bool sent = client->flow->retained.sent > 0;
     if (sent)
         retention_count_sent(self, client, first, -1);
     stats_add(&self->stats->retained_bytes, frame_size(shorter) - frame_size(first->frame));
@@ -170,7 +170,7 @@ void retention_shorten_gap(core_t *self, client_t *client, position_t position)
 void retention_cover(core_t *self, client_t *client, position_t position)
 {
     position_t reached;
-    uint32_t covered = retention_covered(client, position, client->retained.count, &reached);
+    uint32_t covered = retention_covered(client, position, client->flow->retained.count, &reached);
     while (covered--)
         retention_pop(self, client);
     retention_shorten_gap(self, client, position);

@@ -18,20 +18,21 @@ const policy_view_t *policy_view(const policy_stage_t *stage)
 bool policy_holds(const policy_stage_t *stage, uint64_t seq)
 {
     return (stage->in_hand && stage->hand_seq == seq) ||
-           window_holds(&stage->client->window, stage->client->view.next_seq, seq);
+           window_holds(&stage->client->flow->window, stage->client->view.next_seq, seq);
 }
 
 bool policy_gave_up(const policy_stage_t *stage, uint64_t seq)
 {
     const client_t *client = stage->client;
     uint64_t next = client->view.next_seq;
-    return seq < next ? client_gave_up(client, seq) : window_marked(&client->window, next, seq);
+    return seq < next ? client_gave_up(client, seq)
+                      : window_marked(&client->flow->window, next, seq);
 }
 
 uint64_t policy_first_held(const policy_stage_t *stage)
 {
     const client_t *client = stage->client;
-    if (!client->window.held)
+    if (!client->flow->window.held)
         return stage->in_hand ? stage->hand_seq : 0;
     uint64_t seq = client->view.next_seq;
     while (!policy_holds(stage, seq))
@@ -44,7 +45,7 @@ int64_t policy_age(const policy_stage_t *stage, uint64_t seq)
     const client_t *client = stage->client;
     const window_place_t *place = &stage->hand;
     if (!stage->in_hand || stage->hand_seq != seq)
-        place = window_at(&client->window, client->view.next_seq, seq);
+        place = window_at(&client->flow->window, client->view.next_seq, seq);
     assert(place && place->frame);
     //  From the start of the tick that it came in: so the age grows as the clock does.
     int64_t ticks = (uint32_t)(tick_of(stage->now) - place->arrived);
@@ -57,7 +58,7 @@ void stage_see_hole(policy_stage_t *stage)
 {
     client_t *client = stage->client;
     uint64_t next = client->view.next_seq;
-    bool any_held = client->window.held > 0 || stage->in_hand;
+    bool any_held = client->flow->window.held > 0 || stage->in_hand;
     if (!any_held || policy_holds(stage, next)) {
         client->view.hole_since = 0;
     } else if (!client->view.hole_since || stage->hole_at != next) {
@@ -90,7 +91,7 @@ static void s_release(policy_stage_t *stage, window_place_t push, uint64_t seq)
 static frame_t *s_make_notice(client_t *client, uint64_t from, uint64_t to, uint32_t more)
 {
     frame_t *notice = notice_gap(client, client->epoch, from, to);
-    if (!notice || retained_reserve(&client->retained, 1 + more))
+    if (!notice || client_reserve(client, 1 + more))
         return notice;
     frame_unref(notice);
     return NULL;
@@ -104,10 +105,10 @@ static bool s_pass_over(policy_stage_t *stage, uint64_t to)
     frame_t *notice = s_make_notice(client, from, to, 0);
     if (!notice)
         return false;
-    for (uint64_t seq = from; seq <= to && client->window.marks; seq++) {
-        window_place_t *place = window_at(&client->window, from, seq);
+    for (uint64_t seq = from; seq <= to && client->flow->window.marks; seq++) {
+        window_place_t *place = window_at(&client->flow->window, from, seq);
         if (place)
-            window_take(&client->window, place);
+            window_take(&client->flow->window, place);
     }
     client->view.next_seq = to + 1;
     stream_announce(stage->core, client, from, to, notice, stage->now);
@@ -118,7 +119,7 @@ static bool s_pass_marks(policy_stage_t *stage)
 {
     const client_t *client = stage->client;
     uint64_t next = client->view.next_seq, to = next;
-    while (window_marked(&client->window, next, to + 1))
+    while (window_marked(&client->flow->window, next, to + 1))
         to++;
     return s_pass_over(stage, to);
 }
@@ -129,7 +130,7 @@ static window_place_t s_take_next(policy_stage_t *stage)
     client_t *client = stage->client;
     uint64_t next = client->view.next_seq;
     if (!stage->in_hand || stage->hand_seq != next)
-        return stream_take_held(stage->core, client, window_at(&client->window, next, next));
+        return stream_take_held(stage->core, client, window_at(&client->flow->window, next, next));
     stage->in_hand = false;
     return stage->hand;
 }
@@ -141,11 +142,11 @@ void policy_release(policy_stage_t *stage, uint64_t to)
     for (;;) {
         uint64_t next = client->view.next_seq;
         if (next <= to && policy_holds(stage, next)) {
-            if (!retained_reserve(&client->retained, 1))
+            if (!client_reserve(client, 1))
                 break;
             s_release(stage, s_take_next(stage), next);
             client->view.next_seq++;
-        } else if (!window_marked(&client->window, next, next) || !s_pass_marks(stage)) {
+        } else if (!window_marked(&client->flow->window, next, next) || !s_pass_marks(stage)) {
             break;
         }
     }
@@ -176,7 +177,7 @@ void policy_replace(policy_stage_t *stage)
     assert(seq >= client->view.next_seq);
     frame_t *notice = NULL;
     if (from < seq ? !(notice = s_make_notice(client, from, seq - 1, 1))
-                   : !retained_reserve(&client->retained, 1))
+                   : !client_reserve(client, 1))
         return;
     bool announced = retention_drop_unhanded(stage->core, client);
     if (notice) {
@@ -193,7 +194,7 @@ void policy_pass(policy_stage_t *stage)
 {
     client_t *client = stage->client;
     assert(client->rule->policy->kind == POLICY_PASSTHROUGH);
-    if (!stage->in_hand || !retained_reserve(&client->retained, 1))
+    if (!stage->in_hand || !client_reserve(client, 1))
         return;
     stage->in_hand = false;
     s_release(stage, stage->hand, client->acked.seq);

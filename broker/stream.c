@@ -6,8 +6,8 @@
 
 window_place_t stream_take_held(core_t *self, client_t *client, window_place_t *place)
 {
-    window_place_t taken = window_take(&client->window, place);
-    client->view.held = client->window.held;
+    window_place_t taken = window_take(&client->flow->window, place);
+    client->view.held = client->flow->window.held;
     if (taken.frame) {
         stats_add(&self->stats->held_messages, (uint64_t)-1);
         stats_add(&self->stats->held_bytes, -(uint64_t)taken.size);
@@ -25,8 +25,8 @@ void stream_announce(core_t *self, client_t *client, uint64_t from, uint64_t to,
 
 void stream_count_window(core_t *self, client_t *client)
 {
-    window_trim(&client->window);
-    uint32_t bytes = window_bytes(client->window.capacity);
+    window_trim(&client->flow->window);
+    uint32_t bytes = window_bytes(client->flow->window.capacity);
     if (bytes != client->window_bytes)
         core_charge(self, client, (int64_t)bytes - client->window_bytes);
     client->window_bytes = bytes;
@@ -50,8 +50,8 @@ static bool s_hold(policy_stage_t *stage)
 {
     client_t *client = stage->client;
     uint64_t next = client->view.next_seq;
-    if (client->rule->policy->kind != POLICY_WINDOW ||
-        !window_put(&client->window, next, stage->hand_seq, stage->hand))
+    if (client->rule->policy->kind != POLICY_WINDOW || !client_flows(client) ||
+        !window_put(&client->flow->window, next, stage->hand_seq, stage->hand))
         return false;
     stats_add(&stage->core->stats->held_messages, 1);
     stats_add(&stage->core->stats->held_bytes, stage->hand.size);
@@ -68,7 +68,7 @@ static bool s_move(policy_stage_t *stage)
     int64_t wake = client->rule->policy->settle(client_state(client), stage, stage->now);
     bool ok = !stage->in_hand || s_hold(stage);
     stage->in_hand = false;
-    client->view.held = client->window.held;
+    client->view.held = client->flow->window.held;
     stage_see_hole(stage);
     stream_count_window(self, client);
     bool is_open = client->view.hole_since != 0;

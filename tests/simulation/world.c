@@ -263,7 +263,7 @@ static void s_note_overdue(world_t *self, receiver_t *receiver, bool stalled)
 {
     for (client_t *at = receiver ? receiver->clients : NULL; at; at = at->next) {
         uint32_t client = world_client(self, at->id, at->id_size);
-        if (self->model.clients[client].sent && !at->retained.sent)
+        if (self->model.clients[client].sent && !at->flow->retained.sent)
             model_overdue(&self->model, client, stalled, self->now);
     }
 }
