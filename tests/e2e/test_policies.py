@@ -5,7 +5,7 @@ import time
 
 import pytest
 from harness import BUILD, DEADLINE, ROOT, SANITIZER_REPORT, SEQPUSHD, wait_until
-from peers import Peer, Receiver, outcomes, position, push
+from peers import Peer, Receiver, outcomes, position, push, show
 
 GAP = "ordering/gap_timeout=200"
 
@@ -26,6 +26,61 @@ def test_a_deadline_passes_while_nobody_sends_or_receives(broker, peer):
     peer.push_all([push("c", 5)])
     broker.wait_metric("gaps_total", 1, outcome="expired")
     assert outcomes(peer.push(push("c", 4)), 1) == ["STALE"]
+
+
+@pytest.mark.settings("ordering/policy=deadline", "ordering/gap_timeout=50",
+                      "delivery/ack_timeout=60000")
+def test_every_hole_is_announced_once_in_its_place_without_new_input(broker, peer, receiver):
+    clients = [f"c{i}" for i in range(20)]
+    receiver.attach(prefix="")
+    peer.push_all([push(c, seq) for seq in (9, 4, 1, 5) for c in clients])
+    came = {c.encode(): [] for c in clients}
+    for entry in receiver.take_raw(7 * len(clients)):
+        came[entry.client_id].append(show(entry))
+    assert set(map(tuple, came.values())) == {
+        (("marker", 0), 1, ("gap", 2, 3), 4, 5, ("gap", 6, 8), 9)}
+    for seq, outcome in (2, "STALE"), (4, "DUPLICATE"), (8, "STALE"), (9, "DUPLICATE"):
+        assert outcomes(peer.push(*[push(c, seq) for c in clients]), 20) == [outcome] * 20
+    peer.push_all([push(c, 10) for c in clients])
+    assert [show(entry) for entry in receiver.take_raw(len(clients))] == [10] * len(clients)
+    assert broker.metric("gaps_total", outcome="expired") == 2 * len(clients)
+
+
+@pytest.mark.settings("ordering/policy=latest", "delivery/ack_timeout=60000")
+def test_latest_gives_a_slow_receiver_ever_newer_values_and_keeps_one_that_waits(broker, peer,
+                                                                                receiver):
+    """The receiver takes one push of a client where 50 are sent."""
+    clients, rounds, each = [f"c{i}" for i in range(10)], 20, 50
+    receiver.attach(prefix="")
+    last = dict.fromkeys(map(str.encode, clients), 0)
+    superseded = 0
+    for turn in range(rounds + 1):
+        peer.push_all(push(c, seq, b"x" * 1000) for seq in range(turn * each + 1, turn * each + each + 1)
+                      for c in clients if turn < rounds)
+        # One on its way and one that waits, each behind a notice.
+        assert broker.metric("queue_messages", stage="retained") <= 4 * len(clients)
+        assert broker.metric("queue_bytes", stage="retained") <= 2 * 1100 * len(clients)
+        for entry in newest_of_each(receiver, last):
+            superseded += entry.skipped_to and entry.skipped_to - entry.seq + 1
+        receiver.ack(*(position(c, seq) for c, seq in last.items()))
+    assert set(last.values()) == {rounds * each}
+    broker.wait_metric("queue_messages", 0, stage="retained")
+    assert superseded == broker.metric("deliveries_total", result="given_up") > 0
+
+
+def newest_of_each(receiver, last):
+    """The entries up to the next push of each client, which follow those before."""
+    entries, waiting = [], set(last)
+    while waiting:
+        entry, = receiver.take_raw(1)
+        if entry.marker:
+            continue
+        assert entry.seq == last[entry.client_id] + 1
+        last[entry.client_id] = max(entry.seq, entry.skipped_to)
+        entries.append(entry)
+        if not entry.skipped_to:
+            waiting.discard(entry.client_id)
+    return entries
 
 
 @pytest.mark.settings("ordering/policy=latest", "delivery/ack_timeout=60000")
