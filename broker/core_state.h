@@ -13,6 +13,7 @@
     delivery        pushes out: who has something to send, dispatches
     ack             what receivers say that they have, or lack
     redelivery      who waits for an ack, and goes back when none comes
+    explain         why a client does not move, for those who look
     expiry          what was retained for too long is given up
     repair          publishers that are asked for what is missing
     confirmation    publishers that are told what became of their pushes
@@ -274,6 +275,9 @@ static inline bool delivery_is_unacked(const client_t *client)
     return client->receiver->ack_none || client_is(client, POLICY_PASSTHROUGH);
 }
 
+//  True if the receiver's worker has as many dispatches for it as it may have.
+bool delivery_worker_is_full(const receiver_t *receiver);
+
 //  Queues the receiver if it has clients with something to send and room for it.
 void delivery_wake(core_t *self, receiver_t *receiver);
 
@@ -334,6 +338,9 @@ void repair_begin(client_t *client);
 
 //  Asks for the client's hole if that is due. Returns when it will be next; INT64_MAX: never.
 int64_t repair_look(core_t *self, client_t *client, int64_t now);
+
+//  The peer with these low bits of its number, which is not newer than the newest.
+uint64_t repair_peer(const core_t *self, uint32_t low);
 
 //  ---- compaction.c ------------------------------------------------------------------------------
 

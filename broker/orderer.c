@@ -257,10 +257,11 @@ static long s_timeout(const orderer_t *self)
 
 static void s_wait(orderer_t *self, zsock_t *control)
 {
-    zmq_pollitem_t items[STATS_WORKERS_MAX + 2] = {
+    zmq_pollitem_t items[STATS_WORKERS_MAX + 3] = {
         {zsock_resolve(control), 0, ZMQ_POLLIN, 0},
-        {pipe_socket(self->settings.front), 0, ZMQ_POLLIN, 0}};
-    int count = 2 + crew_poll_items(self->crew, items + 2);
+        {pipe_socket(self->settings.front), 0, ZMQ_POLLIN, 0},
+        {inquiry_socket(self->settings.inquiry), 0, ZMQ_POLLIN, 0}};
+    int count = 3 + crew_poll_items(self->crew, items + 3);
     if (zmq_poll(items, count, s_timeout(self)) > 0 && items[0].revents)
         s_control(self, control);
 }
@@ -274,6 +275,7 @@ void orderer_run(zsock_t *control, void *args)
         int64_t now = pipe_clock();
         bool busy = crew_take_reports(self->crew, now);
         busy |= s_take_requests(self, now);
+        busy |= inquiry_answer(self->settings.inquiry, self->core, now);
         if (core_next_tick(self->core) <= now)
             core_tick(self->core, now);
         s_do_effects(self);
