@@ -33,7 +33,7 @@ typedef struct {
     int64_t gap_timeout; //  ns
     int64_t gap_alarm; //  ns; 0: never
     int64_t repair_delay; //  ns; 0: never
-    const rule_t *rules; //  borrowed: of clients that one matches, in place of the six above
+    const rule_t *rules; //  borrowed for core_new: of clients that one matches, in place of the six above
     size_t rule_count;
     uint32_t max_clients;
     int64_t client_idle_timeout; //  ns
@@ -83,6 +83,10 @@ core_t *core_new(const core_settings_t *settings, orderer_stats_t *stats);
 
 //  Frees it with all it keeps. All dispatches must have been returned. Takes NULL.
 void core_destroy(core_t **self_p);
+
+//  Clients that come from now on have one of these rules, the others keep theirs. Takes over the caller's
+//  use of the set.
+void core_set_rules(core_t *self, rule_set_t *rules);
 
 //  ---- pushes ------------------------------------------------------------------------------------
 

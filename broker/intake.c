@@ -197,7 +197,7 @@ static void s_refuse(core_t *self, client_t *client, push_t *push, outcome_t out
 
 static void s_refuse_unknown(const core_t *self, push_t *push, outcome_t outcome)
 {
-    const policy_settings_t *settings = &rule_of(self, push->id, push->id_size)->settings;
+    const policy_settings_t *settings = &client_list_rule(self, push->id, push->id_size)->settings;
     push->outcome = (uint8_t)outcome;
     push->now_epoch = 0;
     push->next_seq = settings->first_seq;

@@ -206,6 +206,13 @@ static void s_resize(orderer_t *self, zsock_t *control)
     crew_resize(self->crew, (unsigned)count);
 }
 
+static void s_take_rules(orderer_t *self, zsock_t *control)
+{
+    void *rules = NULL;
+    zsock_recv(control, "p", &rules);
+    core_set_rules(self->core, rules);
+}
+
 static void s_control(orderer_t *self, zsock_t *control)
 {
     char *command = zstr_recv_nowait(control);
@@ -217,6 +224,8 @@ static void s_control(orderer_t *self, zsock_t *control)
         s_add_worker(self, control);
     else if (command && strcmp(command, "RESIZE") == 0)
         s_resize(self, control);
+    else if (command && strcmp(command, "RULES") == 0)
+        s_take_rules(self, control);
     else if (command && strcmp(command, PULSE_COMMAND) == 0)
         stats_add(&self->stats->pulses, 1);
     zstr_free(&command);
