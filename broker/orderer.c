@@ -258,17 +258,18 @@ static long s_timeout(const orderer_t *self)
 
 static void s_wait(orderer_t *self, zsock_t *control)
 {
-    pipe_t *front = self->settings.front;
-    zmq_pollitem_t items[STATS_WORKERS_MAX + 3] = {
-        {zsock_resolve(control), 0, ZMQ_POLLIN, 0},
-        {NULL, pipe_descriptor(front), ZMQ_POLLIN, 0},
-        {inquiry_socket(self->settings.inquiry), 0, ZMQ_POLLIN, 0}};
+    pipe_t *front = self->settings.front, *queries = inquiry_pipe(self->settings.inquiry);
+    zmq_pollitem_t items[STATS_WORKERS_MAX + 3] = {{zsock_resolve(control), 0, ZMQ_POLLIN, 0},
+                                                   {NULL, pipe_descriptor(front), ZMQ_POLLIN, 0},
+                                                   {NULL, pipe_descriptor(queries), ZMQ_POLLIN, 0}};
     int reports;
     bool waits = crew_begin_wait(self->crew, items + 3, &reports);
     waits &= pipe_begin_wait(front);
+    waits &= pipe_begin_wait(queries);
     if (waits)
         zmq_poll(items, 3 + reports, s_timeout(self));
     pipe_end_wait(front, items[1].revents);
+    pipe_end_wait(queries, items[2].revents);
     crew_end_wait(self->crew, items + 3);
     if (items[0].revents)
         s_control(self, control);
