@@ -180,6 +180,15 @@ typedef struct {
     _Alignas(STATS_LINE) stats_t inflight_messages;
 } worker_stats_t;
 
+typedef struct {
+    stats_t commits; //  groups that are kept
+    stats_t commits_failed; //  groups that the disk refused
+    stats_t failing; //  gauge: 1 while it does
+    histogram_t commit; //  ns, of a group
+    histogram_t batch; //  pushes of a group
+    histogram_t wait; //  ns, pipe from the orderer
+} journal_stats_t;
+
 //  All figures of a broker. The workers' are appended as workers are added and stay until the end.
 #define STATS_WORKERS_MAX 256
 
@@ -187,6 +196,7 @@ typedef struct {
     _Alignas(STATS_LINE) front_stats_t front;
     _Alignas(STATS_LINE) orderer_stats_t orderer;
     _Alignas(STATS_LINE) _Atomic(worker_stats_t *) workers[STATS_WORKERS_MAX];
+    _Alignas(STATS_LINE) journal_stats_t journal;
     stats_t worker_count; //  gauge: workers that run
     uint64_t instance;
     int64_t started; //  monotonic ns
