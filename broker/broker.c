@@ -4,11 +4,13 @@
 #include "committer.h"
 #include "descriptors.h"
 #include "front.h"
+#include "gate.h"
 #include "http.h"
 #include "keeper.h"
 #include "log.h"
 #include "orderer.h"
 #include "ordering.h"
+#include "pulse.h"
 #include "restore.h"
 #include "worker.h"
 #include <inttypes.h>
@@ -30,6 +32,7 @@ typedef struct {
     pipe_t *far; //  the worker's
     worker_t *worker;
     zactor_t *actor;
+    pulse_t pulse;
 } worker_slot_t;
 
 struct broker {
@@ -50,7 +53,10 @@ struct broker {
     orderer_t *orderer;
     front_t *front;
     http_t *http;
-    zactor_t *committer_actor, *orderer_actor, *front_actor;
+    gate_t *gate; //  NULL: no CURVE
+    certificate_t curve; //  the broker's keys, with the gate
+    zactor_t *committer_actor, *orderer_actor, *front_actor, *gate_actor;
+    pulse_t orderer_pulse, front_pulse, gate_pulse;
     uint8_t key[REQUEST_KEY_SIZE];
     uint64_t instance;
     uint32_t max_receivers;
@@ -201,8 +207,15 @@ static bool s_list_routes(broker_t *self)
     for (size_t i = 0; i < count; i++) {
         self->routes[i].match = self->config->delivery.routes[i].match;
         self->routes[i].endpoint = self->config->delivery.routes[i].endpoint;
+        self->routes[i].server_key = self->config->delivery.routes[i].server_key;
     }
     return true;
+}
+
+//  The broker's keys, or NULL without CURVE.
+static const certificate_t *s_curve(const broker_t *self)
+{
+    return self->gate ? &self->curve : NULL;
 }
 
 static bool s_start_orderer(broker_t *self, char **error)
@@ -221,6 +234,7 @@ static bool s_start_orderer(broker_t *self, char **error)
                                    .send_hwm = self->config->workers.send_hwm,
                                    .allow_endpoint = (const char *const *)allow->items,
                                    .allow_count = allow->count,
+                                   .curve = s_curve(self),
                                    .front = self->front_far,
                                    .journal = self->journal_near,
                                    .workers = workers,
@@ -233,6 +247,22 @@ static bool s_start_orderer(broker_t *self, char **error)
     return self->orderer_actor != NULL;
 }
 
+static bool s_start_gate(broker_t *self, char **error)
+{
+    const char *path = self->config->security.secret_file;
+    const char *wrong = *path ? certificate_read(&self->curve, path) : NULL;
+    if (wrong && asprintf(error, "%s %s", path, wrong) < 0)
+        *error = NULL;
+    if (wrong || !*path)
+        return !wrong;
+    access_t *access = access_new(self->config);
+    self->gate = access ? gate_new(access, &self->stats->gate) : NULL;
+    self->gate_actor = self->gate ? zactor_new(gate_run, self->gate) : NULL;
+    if (self->gate_actor)
+        log_info("CURVE is on: the broker's key is %s", self->curve.public_key);
+    return self->gate_actor != NULL;
+}
+
 static bool s_start_front(broker_t *self, char **error)
 {
     const config_t *config = self->config;
@@ -241,10 +271,14 @@ static bool s_start_front(broker_t *self, char **error)
                                  .limits = {.max_payload = config->front.max_payload,
                                             .max_pushes = config->front.publisher_credit},
                                  .publisher_credit = config->front.publisher_credit,
+                                 .handshake_timeout = config->front.handshake_timeout,
+                                 .curve = s_curve(self),
                                  .instance = self->instance,
                                  .orderer = self->front_near,
                                  .stats = &self->stats->front};
     memcpy(settings.limits.key, self->key, sizeof self->key);
+    if (settings.curve && !(settings.access = access_new(config)))
+        return false;
     self->front = front_new(&settings, error);
     self->front_actor = self->front ? zactor_new(front_run, self->front) : NULL;
     return self->front_actor != NULL;
@@ -270,8 +304,9 @@ broker_t *broker_new(const config_t *config, char **error)
     s_raise_limits(self);
     self->stats = stats_new(self->instance, pipe_clock());
     self->ordering = ordering_new(config, error);
-    if (self->ordering && self->stats && s_open_journal(self, error) && s_start_workers(self) &&
-        s_start_orderer(self, error) && s_start_front(self, error) && s_start_http(self, error)) {
+    if (self->ordering && self->stats && s_open_journal(self, error) &&
+        s_start_gate(self, error) && s_start_workers(self) && s_start_orderer(self, error) &&
+        s_start_front(self, error) && s_start_http(self, error)) {
         atomic_store(&self->stats->ready, 1);
         return self;
     }
@@ -289,6 +324,24 @@ const char *broker_endpoints(const broker_t *self)
 const char *broker_http(const broker_t *self)
 {
     return self->http ? http_address(self->http) : "off";
+}
+
+//  ---- keys that come and go ----------------------------------------------------------------------
+
+//  The front first: it takes nothing from a key that is gone, and a key that is new is known there when
+//  the gate lets it in.
+void broker_admit(broker_t *self, const config_t *config)
+{
+    access_t *front = self->gate ? access_new(config) : NULL;
+    access_t *gate = front ? access_new(config) : NULL;
+    if (!gate) {
+        access_destroy(&front);
+        if (self->gate)
+            log_error("no memory: the keys stay as they are");
+        return;
+    }
+    zsock_send(self->front_actor, "sp", "ACCESS", front);
+    zsock_send(self->gate_actor, "sp", "ACCESS", gate);
 }
 
 //  ---- workers that come and go ------------------------------------------------------------------
@@ -371,6 +424,32 @@ void *broker_socket(const broker_t *self)
     return zsock_resolve(self->orderer_actor);
 }
 
+//  ---- signs of life -----------------------------------------------------------------------------
+
+//  Asks a worker for one, if there is one. Returns false if it has not given the last one.
+static bool s_ask_worker(broker_t *self, unsigned k)
+{
+    worker_slot_t *slot = &self->workers[k];
+    return !slot->actor ||
+           pulse_ask(&slot->pulse, slot->actor, &stats_worker_get(self->stats, k)->pulses);
+}
+
+const char *broker_silent(broker_t *self)
+{
+    const char *silent = NULL;
+    for (unsigned k = 0; k < STATS_WORKERS_MAX; k++)
+        if (!s_ask_worker(self, k))
+            silent = "a worker";
+    if (!pulse_ask(&self->orderer_pulse, self->orderer_actor, &self->stats->orderer.pulses))
+        silent = "the orderer";
+    if (!pulse_ask(&self->front_pulse, self->front_actor, &self->stats->front.pulses))
+        silent = "the front";
+    if (self->gate_actor &&
+        !pulse_ask(&self->gate_pulse, self->gate_actor, &self->stats->gate.pulses))
+        silent = "the gate";
+    return silent;
+}
+
 //  ---- stopping ----------------------------------------------------------------------------------
 
 void broker_drain(broker_t *self)
@@ -424,6 +503,7 @@ static void s_take_apart_journal(broker_t *self)
 static void s_stop_actors(broker_t *self)
 {
     zactor_destroy(&self->front_actor);
+    zactor_destroy(&self->gate_actor);
     zactor_destroy(&self->orderer_actor);
     zactor_destroy(&self->committer_actor);
     for (unsigned k = 0; k < STATS_WORKERS_MAX; k++)
@@ -440,6 +520,8 @@ static uint64_t s_take_apart(broker_t *self, uint32_t linger)
     orderer_destroy(&self->orderer, linger);
     ordering_destroy(&self->ordering);
     front_destroy(&self->front, linger > REPLIES_LINGER ? linger : REPLIES_LINGER);
+    gate_destroy(&self->gate);
+    certificate_forget(&self->curve);
     for (unsigned k = 0; k < STATS_WORKERS_MAX; k++)
         s_take_apart_worker(&self->workers[k]);
     pipe_destroy(&self->front_near);

@@ -15,6 +15,7 @@
     ack             what receivers say that they have, or lack
     redelivery      who waits for an ack, and goes back when none comes
     expiry          what was retained for too long is given up
+    repair          publishers that are asked for what is missing
     confirmation    publishers that are told what became of their pushes
     compaction      pushes that outlive the others of their frame are copied out of it
     notice          gap notices and markers, encoded
@@ -48,6 +49,8 @@ struct core {
     uint32_t batch; //  number of the present one
     bool sparse; //  what is kept of it is copied
     uint64_t publisher; //  who is told of its pushes; 0: nobody
+    uint64_t peer; //  who sent it; 0: nobody that may be asked for anything
+    uint64_t newest_peer; //  the greatest of those numbers
     uint32_t closing; //  endpoints whose close has not come back
 
     receiver_t nobody;
@@ -364,6 +367,23 @@ void change_fini(core_t *self);
 //  A frame with the encoded push, and the seq that the broker gave it behind its own bytes. NULL: no
 //  memory.
 frame_t *intake_number(const uint8_t *bytes, uint32_t size, uint64_t seq);
+//  ---- repair.c ----------------------------------------------------------------------------------
+
+//  Notes that the peer of the present batch has pushed for the client.
+static inline void repair_note(const core_t *self, client_t *client)
+{
+    uint32_t peer = (uint32_t)self->peer;
+    if (peer == 0 || peer == client->publishers[0])
+        return;
+    client->publishers[1] = client->publishers[0];
+    client->publishers[0] = peer;
+}
+
+//  The client's hole begins now.
+void repair_begin(client_t *client);
+
+//  Asks for the client's hole if that is due. Returns when it will be next; INT64_MAX: never.
+int64_t repair_look(core_t *self, client_t *client, int64_t now);
 
 //  ---- compaction.c ------------------------------------------------------------------------------
 

@@ -8,11 +8,14 @@
 #define RETRY_SHIFT_MAX 7 //  10 ms doubled seven times, then cut to RETRY_MAX_MS
 #define RETRY_MAX_MS 1000
 
-void core_begin_batch(core_t *self, bool sparse, uint64_t publisher)
+void core_begin_batch(core_t *self, bool sparse, uint64_t peer, bool confirm)
 {
     self->batch++;
     self->sparse = sparse || compaction_is_due(self);
-    self->publisher = publisher;
+    self->publisher = confirm ? peer : 0;
+    self->peer = peer;
+    if (peer > self->newest_peer)
+        self->newest_peer = peer;
 }
 
 void core_prefetch_slot(const core_t *self, const push_t *push)
@@ -240,6 +243,7 @@ void core_push(core_t *self, frame_t *frame, push_t *push, int64_t now)
         return;
     }
     client->active = client_ms(now);
+    repair_note(self, client);
     bool passes = client_is(client, POLICY_PASSTHROUGH);
     uint64_t seq = push->numberless && !passes ? client->view.next_seq : push->seq;
     outcome_t outcome = s_judge(self, client, push, seq, now);
@@ -267,7 +271,7 @@ void core_push(core_t *self, frame_t *frame, push_t *push, int64_t now)
 void core_refused(core_t *self, push_t *push, int64_t now)
 {
     outcome_t outcome = (outcome_t)push->outcome;
-    if (outcome == OUTCOME_OVERLOADED)
+    if (outcome == OUTCOME_OVERLOADED || outcome == OUTCOME_FORBIDDEN)
         return;
     client_t *client = NULL;
     if (push->id_size)

@@ -143,7 +143,7 @@ static void s_write_pushes(const keeper_t *self, journal_batch_t *batch, request
                            int64_t now)
 {
     core_t *core = self->settings.core;
-    core_begin_batch(core, false, 0);
+    core_begin_batch(core, false, 0, false);
     for (uint32_t i = 0; i < request->count; i++) {
         if (i + 8 < request->count)
             core_prefetch_slot(core, &request->pushes[i + 8]);

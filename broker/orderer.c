@@ -6,12 +6,12 @@
 #include "delivered.h"
 #include "keeper.h"
 #include "log.h"
+#include "pulse.h"
 #include "reply.h"
 #include <stdlib.h>
 #include <string.h>
 
 #define CHAINS_A_TURN 1 //  chains of requests taken before dispatches go out
-#define ALARMS_A_SECOND 10
 #define LAST_WITHIN 1000000000 //  ns that the journal has for what it is told at the end
 #define DRAIN_LOOK 5000000 //  ns between looks at what a drain waits for
 
@@ -22,8 +22,6 @@ struct orderer {
     crew_t *crew;
     decider_t decider;
     keeper_t *keeper; //  NULL: there is no journal
-    int64_t alarms_since; //  when the present second of alarms began
-    unsigned alarms; //  in it
     bool drained;
     bool terminated;
 };
@@ -36,6 +34,7 @@ static crew_t *s_new_crew(const orderer_t *self)
     crew_settings_t wanted = {.core = self->core,
                               .batch_max = settings->batch_max,
                               .send_hwm = settings->send_hwm,
+                              .curve = settings->curve,
                               .stats = settings->stats};
     crew_t *crew = crew_new(&wanted);
     for (unsigned k = 0; crew && k < settings->worker_count; k++)
@@ -68,7 +67,8 @@ orderer_t *orderer_new(const orderer_settings_t *settings)
                                 .stats = self->stats,
                                 .instance = settings->instance,
                                 .allow_endpoint = settings->allow_endpoint,
-                                .allow_count = settings->allow_count};
+                                .allow_count = settings->allow_count,
+                                .curve = settings->curve != NULL};
     if (!self->crew || !s_make_keeper(self))
         orderer_destroy(&self, 0);
     return self;
@@ -106,33 +106,37 @@ static void s_tell_detached(orderer_t *self, const core_effect_t *effect)
     pipe_put(self->settings.front, &unasked->item, 1);
 }
 
-//  Peers decide how many holes there are, so only some a second are logged; the metric has them
-//  all.
-static bool s_may_log_alarm(orderer_t *self)
+static void s_ask_for_repair(orderer_t *self, const core_effect_t *effect)
 {
-    int64_t now = pipe_clock();
-    if (now - self->alarms_since > 1000000000) {
-        if (self->alarms > ALARMS_A_SECOND)
-            log_warning("%u more alarms of clients", self->alarms - ALARMS_A_SECOND);
-        self->alarms = 0;
-        self->alarms_since = now;
-    }
-    return ++self->alarms <= ALARMS_A_SECOND;
+    request_t *unasked = request_new(REPLY_REPAIR, effect->peer);
+    if (!unasked)
+        return;
+    Seqpush__V1__Repair body = SEQPUSH__V1__REPAIR__INIT;
+    body.client_id = (ProtobufCBinaryData){effect->id_size, (uint8_t *)effect->id};
+    body.epoch = effect->position.epoch;
+    body.from = effect->position.seq + 1;
+    body.to = effect->to;
+    Seqpush__V1__Reply reply = SEQPUSH__V1__REPLY__INIT;
+    reply.body_case = SEQPUSH__V1__REPLY__BODY_REPAIR;
+    reply.repair = &body;
+    unasked->reply = reply_pack(&reply, self->settings.instance, 0, &unasked->reply_size);
+    pipe_put(self->settings.front, &unasked->item, 1);
 }
 
-static void s_log_alarm(orderer_t *self, const core_effect_t *effect)
+//  Peers decide how many there are; the metrics have them all.
+static void s_log_alarm(const core_effect_t *effect)
 {
-    if (!s_may_log_alarm(self))
-        return;
     char id[2 * ID_MAX + 1];
     for (int i = 0; i < effect->id_size; i++)
         snprintf(id + 2 * i, 3, "%02x", effect->id[i]);
     if (effect->kind == EFFECT_EXPIRED)
-        log_warning("client %s (hex): %u pushes up to seq %" PRIu64 " of epoch %" PRIu64
+        log_limited(LOG_EXPIRIES, LOG_LEVEL_WARNING,
+                    "client %s (hex): %u pushes up to seq %" PRIu64 " of epoch %" PRIu64
                     " given up after delivery/retain_max",
                     id, effect->count, effect->position.seq, effect->position.epoch);
     else
-        log_warning("client %s (hex) waits for seq %" PRIu64 " of epoch %" PRIu64, id,
+        log_limited(LOG_GAPS, LOG_LEVEL_WARNING,
+                    "client %s (hex) waits for seq %" PRIu64 " of epoch %" PRIu64, id,
                     effect->position.seq + 1, effect->position.epoch);
 }
 
@@ -146,8 +150,10 @@ static void s_do_effects(orderer_t *self)
             crew_close(self->crew, effect.receiver);
         else if (effect.kind == EFFECT_DETACHED)
             s_tell_detached(self, &effect);
+        else if (effect.kind == EFFECT_REPAIR)
+            s_ask_for_repair(self, &effect);
         else
-            s_log_alarm(self, &effect);
+            s_log_alarm(&effect);
     }
 }
 
@@ -247,6 +253,8 @@ static void s_control(orderer_t *self, zsock_t *control)
         s_add_worker(self, control);
     else if (command && strcmp(command, "RESIZE") == 0)
         s_resize(self, control);
+    else if (command && strcmp(command, PULSE_COMMAND) == 0)
+        stats_add(&self->stats->pulses, 1);
     zstr_free(&command);
 }
 

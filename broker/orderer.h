@@ -7,6 +7,7 @@
 #ifndef SEQPUSH_ORDERER_H
 #define SEQPUSH_ORDERER_H
 
+#include "certificate.h"
 #include "core.h"
 #include "pipe.h"
 #include <czmq.h>
@@ -21,6 +22,7 @@ typedef struct {
     uint32_t send_hwm; //  frames a PUSH socket
     const char *const *allow_endpoint; //  patterns
     size_t allow_count;
+    const certificate_t *curve; //  the broker's keys; NULL: no CURVE
     pipe_t *front; //  borrowed; the orderer's end
     pipe_t *journal; //  borrowed; the orderer's end; NULL: nothing is kept
     pipe_t *const *workers; //  the orderer's ends, borrowed; the array is copied

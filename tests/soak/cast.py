@@ -1,4 +1,5 @@
 """Who plays in a soak: broker, proxy, publishers, receivers that can be stopped and killed."""
+import contextlib
 import json
 import signal
 import subprocess
@@ -99,7 +100,8 @@ class Memory(threading.Thread):
 
     def run(self):
         while not self.over.wait(SAMPLE):
-            self.samples.append((time.monotonic(), self.broker.memory()))
+            with contextlib.suppress(OSError):  # it may have been killed
+                self.samples.append((time.monotonic(), self.broker.memory()))
 
     def most(self, since=0.0, until=float("inf")):
         return max((size for at, size in self.samples if since <= at <= until), default=0)
@@ -112,8 +114,11 @@ class Memory(threading.Thread):
 class Cast:
     """All of them, in a folder of their own, from the start to the verdict."""
 
-    def __init__(self, folder, settings=(), groups=10, proxy_seed=None, delay=0, resumes=False):
+    def __init__(self, folder, settings=(), groups=10, proxy_seed=None, delay=0, resumes=False,
+                 patience=PATIENCE):
         self.folder = Path(folder)
+        self.settings = settings
+        self.patience = patience
         self.folder.mkdir(parents=True, exist_ok=True)
         self.config = self.folder / "seqpushd.conf"
         self.resize(4)
@@ -145,6 +150,11 @@ class Cast:
         """Writes a configuration with so many workers; it is taken at the start, or by SIGHUP."""
         self.config.write_text(f"workers\n    count = {workers}\n")
 
+    def restart_broker(self):
+        """For those that have a front whose name stays. Peers find it by themselves."""
+        self.broker = Broker(*self.settings, config=self.config)
+        self.memory.broker = self.broker
+
     def publish(self, **options):
         self.publisher = Publisher(self.folder / "pushed", self.broker.front, **options)
 
@@ -154,7 +164,11 @@ class Cast:
         wrong = []
         if self.publisher.stop():
             wrong.append("pushes without an outcome")
-        wait_until(lambda: self.broker.metric("queue_messages") == 0, "all to be taken", PATIENCE)
+        try:
+            wait_until(lambda: self.broker.metric("queue_messages") == 0, "all to be taken",
+                       self.patience)
+        except AssertionError as error:
+            wrong.append(str(error))
         orderer = self.broker.status()["orderer"]
         figures = {"acknowledged": orderer["acked"], "redelivered": orderer["redelivered"],
                    "endpoints_moved": int(self.broker.metric("endpoints_moved_total")),

@@ -8,7 +8,7 @@
     waits until every push has its outcome, and prints what it did.
 
     Usage: soak_publisher [-g GROUPS] [-c CLIENTS] [-p PUBLISHERS] [-r RATE] [-n ROUNDS] [-s SIZE]
-                          [-x SEED] BROKER LOG */
+                          [-w SECONDS] [-x SEED] BROKER LOG */
 
 #include "record.h"
 #include <errno.h>
@@ -32,13 +32,11 @@
 //  What a group could not offer for longer than that is not made up for, in seconds.
 #define DEBT 0.05
 
-//  How long to wait for the last outcomes, in ns.
-#define PATIENCE 60000000000LL
-
 typedef struct {
     const char *broker, *log;
     unsigned groups, clients, publishers, size, seed;
     double rate; //  pushes a second, of all groups
+    int64_t patience; //  ns that it waits for what is to be completed, and for the last outcomes
     uint64_t rounds; //  pushes for each client; 0: until SIGTERM
 } settings_t;
 
@@ -183,7 +181,8 @@ static bool s_are_done(const load_t *self)
     return true;
 }
 
-//  Offers at the rate until it is over, then what is left to complete, within PATIENCE.
+//  Offers at the rate until it is over, then what is left to complete, while there is
+//  patience.
 static void s_offer_all(load_t *self)
 {
     int64_t then = record_clock(), until = 0;
@@ -195,7 +194,7 @@ static void s_offer_all(load_t *self)
             pushed += s_turn(self, &self->groups[i]);
         }
         if (s_stopped && !until) {
-            until = now + PATIENCE;
+            until = now + self->settings.patience;
             for (unsigned i = 0; i < self->settings.groups; i++)
                 s_end_group(self, &self->groups[i]);
         }
@@ -218,7 +217,7 @@ static uint64_t s_undecided(const load_t *self)
 //  waits for.
 static void s_drain(load_t *self)
 {
-    int64_t until = record_clock() + PATIENCE;
+    int64_t until = record_clock() + self->settings.patience;
     while (s_undecided(self) && record_clock() < until) {
         for (unsigned i = 0; i < self->settings.groups; i++)
             for (unsigned k = 0; k < self->settings.publishers; k++)
@@ -293,6 +292,9 @@ static bool s_set(settings_t *settings, int option, const char *value)
     case 's':
         settings->size = (unsigned)number;
         return settings->size >= RECORD_HASH && settings->size <= PAYLOAD_MAX;
+    case 'w':
+        settings->patience = (int64_t)(number * 1e9);
+        return number > 0;
     case 'x':
         settings->seed = (unsigned)number;
         return true;
@@ -304,7 +306,7 @@ static bool s_set(settings_t *settings, int option, const char *value)
 static bool s_parse(settings_t *settings, int argc, char **argv)
 {
     int option;
-    while ((option = getopt(argc, argv, "g:c:p:r:n:s:x:")) != -1)
+    while ((option = getopt(argc, argv, "g:c:p:r:n:s:w:x:")) != -1)
         if (option == '?' || !s_set(settings, option, optarg))
             return false;
     if (argc - optind != 2)
@@ -316,12 +318,16 @@ static bool s_parse(settings_t *settings, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    static load_t load = {
-        .settings = {.groups = 10, .clients = 10, .publishers = 2, .size = 64, .rate = 1000}};
+    static load_t load = {.settings = {.groups = 10,
+                                       .clients = 10,
+                                       .publishers = 2,
+                                       .size = 64,
+                                       .rate = 1000,
+                                       .patience = 60000000000}};
     if (!s_parse(&load.settings, argc, argv)) {
         fprintf(stderr,
                 "Usage: soak_publisher [-g GROUPS] [-c CLIENTS] [-p PUBLISHERS] [-r RATE] "
-                "[-n ROUNDS, a multiple of %d] [-s SIZE] [-x SEED] BROKER LOG\n",
+                "[-n ROUNDS, a multiple of %d] [-s SIZE] [-w SECONDS] [-x SEED] BROKER LOG\n",
                 BLOCK);
         return EXIT_FAILURE;
     }
