@@ -1,13 +1,19 @@
 //  broker.c - makes the pipes and the actors of one broker; see broker.h
 
 #include "broker.h"
+#include "committer.h"
 #include "descriptors.h"
 #include "front.h"
+#include "gate.h"
 #include "http.h"
+#include "keeper.h"
 #include "log.h"
 #include "orderer.h"
 #include "ordering.h"
+#include "pulse.h"
+#include "restore.h"
 #include "worker.h"
+#include <inttypes.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +23,7 @@
 //  in the ROUTER; a longer pipe would only make the wait of those in it longer.
 #define FRONT_PIPE_CAPACITY 64
 #define WORKER_PIPE_CAPACITY 1024 //  dispatches
+#define JOURNAL_PIPE_CAPACITY 65536 //  operations
 
 #define REPLIES_LINGER 100 //  ms that the last replies have to leave, at least
 
@@ -25,6 +32,7 @@ typedef struct {
     pipe_t *far; //  the worker's
     worker_t *worker;
     zactor_t *actor;
+    pulse_t pulse;
 } worker_slot_t;
 
 struct broker {
@@ -38,10 +46,17 @@ struct broker {
     bool drained;
     core_route_t *routes;
     ordering_t *ordering;
+    const journal_engine_t *engine;
+    journal_store_t *store; //  NULL: nothing is kept
+    pipe_t *journal_near, *journal_far; //  the orderer's end, the committer's
+    committer_t *committer;
     orderer_t *orderer;
     front_t *front;
     http_t *http;
-    zactor_t *orderer_actor, *front_actor;
+    gate_t *gate; //  NULL: no CURVE
+    certificate_t curve; //  the broker's keys, with the gate
+    zactor_t *committer_actor, *orderer_actor, *front_actor, *gate_actor;
+    pulse_t orderer_pulse, front_pulse, gate_pulse;
     uint8_t key[REQUEST_KEY_SIZE];
     uint64_t instance;
     uint32_t max_receivers;
@@ -91,6 +106,70 @@ static bool s_start_workers(broker_t *self)
     return true;
 }
 
+//  ---- the journal -------------------------------------------------------------------------------
+
+//  journal/path, or the state directory as systemd names it: the first of a list.
+static char *s_journal_path(const broker_t *self)
+{
+    const char *path = self->config->journal.path, *state = getenv("STATE_DIRECTORY");
+    if (*path)
+        return strdup(path);
+    return state && *state ? strndup(state, strcspn(state, ":")) : strdup("/var/lib/seqpush");
+}
+
+static bool s_open_journal(broker_t *self, char **error)
+{
+    self->engine = journal_named(self->config->journal.engine);
+    if (!self->engine->keeps)
+        return true;
+    char *path = s_journal_path(self);
+    journal_settings_t settings = {.path = path, .max_bytes = self->config->journal.max_bytes};
+    if (path)
+        self->store = self->engine->open(&settings, error);
+    free(path);
+    return self->store &&
+           pipe_new(&self->journal_near, &self->journal_far, JOURNAL_PIPE_CAPACITY) == 0;
+}
+
+//  Brings the core to where the journal says that it was.
+static bool s_restore(broker_t *self, char **error)
+{
+    if (!self->store)
+        return true;
+    int64_t began = pipe_clock();
+    restore_t *restore = restore_new(orderer_core(self->orderer), began);
+    bool ok = restore && self->engine->load(self->store, restore_take, restore, error) &&
+              restore_end(restore);
+    restore_destroy(&restore);
+    if (!ok && !*error)
+        *error =
+            strdup("no memory, or not enough ordering/max_clients, for what the journal keeps");
+    if (ok)
+        log_info("the journal was read in %" PRId64 " ms: %" PRIu64 " pushes of %" PRIu64
+                 " clients",
+                 (pipe_clock() - began) / 1000000, orderer_kept(self->orderer),
+                 stats_get(&self->stats->orderer.clients));
+    return ok;
+}
+
+static bool s_start_committer(broker_t *self)
+{
+    if (!self->store)
+        return true;
+    const config_t *config = self->config;
+    committer_settings_t settings = {.engine = self->engine,
+                                     .store = self->store,
+                                     .commit_max = config->journal.commit_max,
+                                     .commit_interval = config->journal.commit_interval * 1000000LL,
+                                     .orderer = self->journal_far,
+                                     .stats = &self->stats->journal};
+    self->committer = committer_new(&settings);
+    self->committer_actor = self->committer ? zactor_new(committer_run, self->committer) : NULL;
+    return self->committer_actor != NULL;
+}
+
+//  ---- the orderer -------------------------------------------------------------------------------
+
 static core_settings_t s_core_settings(const broker_t *self)
 {
     const config_t *config = self->config;
@@ -112,6 +191,7 @@ static core_settings_t s_core_settings(const broker_t *self)
         .route_count = config->delivery.route_count,
         //  From the wall clock, so that a later run never uses a number again.
         .first_generation = self->instance,
+        .journal = self->store != NULL,
     };
     memcpy(settings.key, self->key, sizeof self->key);
     ordering_apply(self->ordering, &settings);
@@ -127,11 +207,18 @@ static bool s_list_routes(broker_t *self)
     for (size_t i = 0; i < count; i++) {
         self->routes[i].match = self->config->delivery.routes[i].match;
         self->routes[i].endpoint = self->config->delivery.routes[i].endpoint;
+        self->routes[i].server_key = self->config->delivery.routes[i].server_key;
     }
     return true;
 }
 
-static bool s_start_orderer(broker_t *self)
+//  The broker's keys, or NULL without CURVE.
+static const certificate_t *s_curve(const broker_t *self)
+{
+    return self->gate ? &self->curve : NULL;
+}
+
+static bool s_start_orderer(broker_t *self, char **error)
 {
     if (!s_list_routes(self) ||
         pipe_new(&self->front_near, &self->front_far, FRONT_PIPE_CAPACITY) < 0)
@@ -147,13 +234,33 @@ static bool s_start_orderer(broker_t *self)
                                    .send_hwm = self->config->workers.send_hwm,
                                    .allow_endpoint = (const char *const *)allow->items,
                                    .allow_count = allow->count,
+                                   .curve = s_curve(self),
                                    .front = self->front_far,
+                                   .journal = self->journal_near,
                                    .workers = workers,
                                    .worker_count = self->worker_count,
                                    .stats = self->stats};
     self->orderer = orderer_new(&settings);
-    self->orderer_actor = self->orderer ? zactor_new(orderer_run, self->orderer) : NULL;
+    if (!self->orderer || !s_restore(self, error) || !s_start_committer(self))
+        return false;
+    self->orderer_actor = zactor_new(orderer_run, self->orderer);
     return self->orderer_actor != NULL;
+}
+
+static bool s_start_gate(broker_t *self, char **error)
+{
+    const char *path = self->config->security.secret_file;
+    const char *wrong = *path ? certificate_read(&self->curve, path) : NULL;
+    if (wrong && asprintf(error, "%s %s", path, wrong) < 0)
+        *error = NULL;
+    if (wrong || !*path)
+        return !wrong;
+    access_t *access = access_new(self->config);
+    self->gate = access ? gate_new(access, &self->stats->gate) : NULL;
+    self->gate_actor = self->gate ? zactor_new(gate_run, self->gate) : NULL;
+    if (self->gate_actor)
+        log_info("CURVE is on: the broker's key is %s", self->curve.public_key);
+    return self->gate_actor != NULL;
 }
 
 static bool s_start_front(broker_t *self, char **error)
@@ -164,10 +271,14 @@ static bool s_start_front(broker_t *self, char **error)
                                  .limits = {.max_payload = config->front.max_payload,
                                             .max_pushes = config->front.publisher_credit},
                                  .publisher_credit = config->front.publisher_credit,
+                                 .handshake_timeout = config->front.handshake_timeout,
+                                 .curve = s_curve(self),
                                  .instance = self->instance,
                                  .orderer = self->front_near,
                                  .stats = &self->stats->front};
     memcpy(settings.limits.key, self->key, sizeof self->key);
+    if (settings.curve && !(settings.access = access_new(config)))
+        return false;
     self->front = front_new(&settings, error);
     self->front_actor = self->front ? zactor_new(front_run, self->front) : NULL;
     return self->front_actor != NULL;
@@ -193,7 +304,8 @@ broker_t *broker_new(const config_t *config, char **error)
     s_raise_limits(self);
     self->stats = stats_new(self->instance, pipe_clock());
     self->ordering = ordering_new(config, error);
-    if (self->ordering && self->stats && s_start_workers(self) && s_start_orderer(self) &&
+    if (self->ordering && self->stats && s_open_journal(self, error) &&
+        s_start_gate(self, error) && s_start_workers(self) && s_start_orderer(self, error) &&
         s_start_front(self, error) && s_start_http(self, error)) {
         atomic_store(&self->stats->ready, 1);
         return self;
@@ -212,6 +324,24 @@ const char *broker_endpoints(const broker_t *self)
 const char *broker_http(const broker_t *self)
 {
     return self->http ? http_address(self->http) : "off";
+}
+
+//  ---- keys that come and go ----------------------------------------------------------------------
+
+//  The front first: it takes nothing from a key that is gone, and a key that is new is known there when
+//  the gate lets it in.
+void broker_admit(broker_t *self, const config_t *config)
+{
+    access_t *front = self->gate ? access_new(config) : NULL;
+    access_t *gate = front ? access_new(config) : NULL;
+    if (!gate) {
+        access_destroy(&front);
+        if (self->gate)
+            log_error("no memory: the keys stay as they are");
+        return;
+    }
+    zsock_send(self->front_actor, "sp", "ACCESS", front);
+    zsock_send(self->gate_actor, "sp", "ACCESS", gate);
 }
 
 //  ---- workers that come and go ------------------------------------------------------------------
@@ -294,6 +424,32 @@ void *broker_socket(const broker_t *self)
     return zsock_resolve(self->orderer_actor);
 }
 
+//  ---- signs of life -----------------------------------------------------------------------------
+
+//  Asks a worker for one, if there is one. Returns false if it has not given the last one.
+static bool s_ask_worker(broker_t *self, unsigned k)
+{
+    worker_slot_t *slot = &self->workers[k];
+    return !slot->actor ||
+           pulse_ask(&slot->pulse, slot->actor, &stats_worker_get(self->stats, k)->pulses);
+}
+
+const char *broker_silent(broker_t *self)
+{
+    const char *silent = NULL;
+    for (unsigned k = 0; k < STATS_WORKERS_MAX; k++)
+        if (!s_ask_worker(self, k))
+            silent = "a worker";
+    if (!pulse_ask(&self->orderer_pulse, self->orderer_actor, &self->stats->orderer.pulses))
+        silent = "the orderer";
+    if (!pulse_ask(&self->front_pulse, self->front_actor, &self->stats->front.pulses))
+        silent = "the front";
+    if (self->gate_actor &&
+        !pulse_ask(&self->gate_pulse, self->gate_actor, &self->stats->gate.pulses))
+        silent = "the gate";
+    return silent;
+}
+
 //  ---- stopping ----------------------------------------------------------------------------------
 
 void broker_drain(broker_t *self)
@@ -331,10 +487,25 @@ static void s_empty_worker_pipes(broker_t *self)
     }
 }
 
+static void s_take_apart_journal(broker_t *self)
+{
+    pipe_t *ends[] = {self->journal_near, self->journal_far};
+    committer_destroy(&self->committer);
+    for (int i = 0; i < 2; i++)
+        if (ends[i])
+            keeper_take_back(pipe_empty(ends[i]));
+    pipe_destroy(&self->journal_near);
+    pipe_destroy(&self->journal_far);
+    if (self->store)
+        self->engine->close(&self->store);
+}
+
 static void s_stop_actors(broker_t *self)
 {
     zactor_destroy(&self->front_actor);
+    zactor_destroy(&self->gate_actor);
     zactor_destroy(&self->orderer_actor);
+    zactor_destroy(&self->committer_actor);
     for (unsigned k = 0; k < STATS_WORKERS_MAX; k++)
         zactor_destroy(&self->workers[k].actor);
 }
@@ -344,10 +515,13 @@ static uint64_t s_take_apart(broker_t *self, uint32_t linger)
 {
     s_empty_front_pipe(self);
     s_empty_worker_pipes(self);
+    s_take_apart_journal(self);
     uint64_t kept = self->orderer ? orderer_kept(self->orderer) : 0;
     orderer_destroy(&self->orderer, linger);
     ordering_destroy(&self->ordering);
     front_destroy(&self->front, linger > REPLIES_LINGER ? linger : REPLIES_LINGER);
+    gate_destroy(&self->gate);
+    certificate_forget(&self->curve);
     for (unsigned k = 0; k < STATS_WORKERS_MAX; k++)
         s_take_apart_worker(&self->workers[k]);
     pipe_destroy(&self->front_near);

@@ -20,6 +20,10 @@ broker_t *broker_new(const config_t *config, char **error);
 const char *broker_endpoints(const broker_t *self);
 const char *broker_http(const broker_t *self);
 
+//  From now on the keys of this configuration may connect and ask. A peer whose key is not among them any
+//  more is refused at its next request. Without CURVE, and without memory, nothing happens.
+void broker_admit(broker_t *self, const config_t *config);
+
 //  From now on as many workers are to run. Endpoints move between them while pushes go on; those that
 //  are not needed end as soon as they have none.
 void broker_resize(broker_t *self, unsigned count);
@@ -28,6 +32,10 @@ void broker_resize(broker_t *self, unsigned count);
 //  which are there is acknowledged.
 void broker_drain(broker_t *self);
 bool broker_drained(const broker_t *self);
+
+//  Asks all actors for a sign of life. Returns the name of one that has not given the last one yet,
+//  NULL: all have.
+const char *broker_silent(broker_t *self);
 
 //  A socket that is readable when broker_tend has something to do, which does not block for long.
 void *broker_socket(const broker_t *self);

@@ -4,6 +4,7 @@
     told where it was written, long after both were read.                                         */
 
 #include "config.h"
+#include "certificate.h"
 #include "config_error.h"
 #include "config_file.h"
 #include "config_key.h"
@@ -261,6 +262,7 @@ static bool s_complete_rule(loader_t *self, size_t index)
     COMPLETE(first_seq);
     COMPLETE(gap_timeout);
     COMPLETE(gap_alarm);
+    COMPLETE(repair_delay);
 #undef COMPLETE
     if (!GIVEN(policy))
         rule->policy = strdup(self->config->ordering.policy);
@@ -365,15 +367,54 @@ static bool s_check_local(loader_t *self, const char *path, size_t index, const 
         text);
 }
 
+//  What leaves the machine is encrypted: by CURVE at the front and, with the receiver's key, at a route.
+//  Over http nothing is.
 static bool s_check_plaintext(loader_t *self)
 {
     const config_t *config = self->config;
+    bool curve = *config->security.secret_file;
     if (config->security.allow_plaintext)
         return true;
-    for (size_t i = 0; i < config->front.bind.count; i++)
+    for (size_t i = 0; !curve && i < config->front.bind.count; i++)
         if (!s_check_local(self, "front/bind", i, config->front.bind.items[i]))
             return false;
+    for (size_t i = 0; curve && i < config->delivery.route_count; i++)
+        if (!config->delivery.routes[i].server_key &&
+            !s_check_local(self, "delivery/route/endpoint", i, config->delivery.routes[i].endpoint))
+            return false;
     return s_check_local(self, "http/bind", 0, config->http.bind);
+}
+
+//  ---- keys --------------------------------------------------------------------------------------
+
+static bool s_check_secret(loader_t *self)
+{
+    const char *path = self->config->security.secret_file;
+    certificate_t certificate;
+    const char *wrong = *path ? certificate_read(&certificate, path) : NULL;
+    if (!wrong) {
+        certificate_forget(&certificate);
+        return true;
+    }
+    const config_key_t *key = config_key_find("security/secret_file");
+    s_blame(self, s_setting(self, key, 0));
+    return config_error_set(&self->error, key->path, "%s %s", path, wrong);
+}
+
+//  A key says who somebody is, so no two sections may have the same.
+static bool s_check_keys(loader_t *self)
+{
+    const config_key_t *key = config_key_find("security/key/public");
+    const config_access_t *keys = self->config->security.keys;
+    for (size_t i = 0; i < self->config->security.key_count; i++)
+        for (size_t k = 0; k < i; k++) {
+            if (strcmp(keys[i].public, keys[k].public) != 0)
+                continue;
+            s_blame(self, s_setting(self, key, i));
+            return config_error_set(&self->error, key->path, "is that of %s too, expected another",
+                                    keys[k].name);
+        }
+    return true;
 }
 
 //  ---- the interface -----------------------------------------------------------------------------
@@ -385,12 +426,26 @@ config_t *config_load(const char *file, char *const *sets, size_t set_count, cha
     bool ok = self.config && s_load_defaults(&self) && (!file || s_load_file(&self)) &&
               s_load_sets(&self, sets, set_count) && s_complete_rules(&self) &&
               s_check_pairs(&self) && s_check_windows(&self) && s_check_policies(&self) &&
-              s_check_plaintext(&self);
+              s_check_plaintext(&self) && s_check_secret(&self) && s_check_keys(&self);
     free(self.settings);
     if (!ok)
         config_destroy(&self.config);
     *error = self.error.text;
     return self.config;
+}
+
+static void s_destroy_keys(config_t *self)
+{
+    for (size_t i = 0; i < self->security.key_count; i++) {
+        config_access_t *key = &self->security.keys[i];
+        free(key->name);
+        free(key->public);
+        config_list_clear(&key->role);
+        config_list_clear(&key->clients);
+        config_list_clear(&key->receivers);
+        config_list_clear(&key->endpoints);
+    }
+    free(self->security.keys);
 }
 
 void config_destroy(config_t **self_p)
@@ -401,6 +456,7 @@ void config_destroy(config_t **self_p)
     for (size_t i = 0; i < self->delivery.route_count; i++) {
         free(self->delivery.routes[i].match);
         free(self->delivery.routes[i].endpoint);
+        free(self->delivery.routes[i].server_key);
     }
     free(self->delivery.routes);
     for (size_t i = 0; i < self->ordering.rule_count; i++) {
@@ -408,6 +464,7 @@ void config_destroy(config_t **self_p)
         free(self->ordering.rules[i].policy);
     }
     free(self->ordering.rules);
+    s_destroy_keys(self);
     for (const config_key_t *key = config_keys; key->path; key++)
         if (!config_key_is_in_section(key))
             config_value_clear(key, config_key_field(key, self));

@@ -23,7 +23,18 @@ typedef struct {
 typedef struct {
     char *match; //  glob over the client id
     char *endpoint; //  tcp://literal:port or ipc://path
+    char *server_key; //  CURVE key of the PULL socket there; NULL: plaintext
 } config_route_t;
+
+//  security/key: what a peer with this key may do; without globs nothing.
+typedef struct {
+    char *name; //  in the log
+    char *public; //  Z85
+    config_list_t role; //  publisher, receiver, admin
+    config_list_t clients; //  globs over client ids
+    config_list_t receivers; //  globs over receiver ids
+    config_list_t endpoints; //  patterns, as of delivery/allow_endpoint
+} config_access_t;
 
 //  ordering/rule: how clients whose id matches are ordered. What the rule does not say is as in
 //  ordering itself.
@@ -34,6 +45,7 @@ typedef struct {
     uint64_t first_seq;
     uint32_t gap_timeout; //  ms
     uint32_t gap_alarm; //  ms
+    uint32_t repair_delay; //  ms
 } config_rule_t;
 
 typedef struct {
@@ -44,6 +56,7 @@ typedef struct {
         config_list_t bind; //  endpoints
         uint32_t max_payload; //  bytes
         uint32_t publisher_credit; //  pushes undecided a publisher
+        uint32_t handshake_timeout; //  ms
     } front;
     struct {
         char *policy; //  name of the ordering policy
@@ -52,6 +65,7 @@ typedef struct {
         uint64_t first_seq; //  first seq of a client without state
         uint32_t gap_timeout; //  ms that a policy with a deadline waits for a hole
         uint32_t gap_alarm; //  ms a hole may be open before it is reported; 0: never
+        uint32_t repair_delay; //  ms a hole may be open before it is asked for; 0: never
         uint32_t max_clients; //  clients with state
         uint32_t client_idle_timeout; //  ms
         uint64_t memory_max; //  bytes kept in all
@@ -76,14 +90,25 @@ typedef struct {
         size_t route_count;
     } delivery;
     struct {
+        char *engine; //  none, lmdb
+        char *path; //  folder of the store; empty: the state directory
+        uint32_t commit_interval; //  ms that a group may gather
+        uint32_t commit_max; //  pushes a group
+        uint64_t max_bytes; //  of the store
+    } journal;
+    struct {
         char *bind; //  address:port, empty: off
     } http;
     struct {
+        char *secret_file; //  the broker's CURVE key pair; empty: no CURVE
         bool allow_plaintext; //  bind beyond loopback without CURVE
+        config_access_t *keys;
+        size_t key_count;
     } security;
     struct {
         char *level; //  error, warning, info, debug
         char *format; //  text, json
+        uint32_t rate; //  lines a second of each kind that peers can provoke
     } log;
 } config_t;
 

@@ -9,6 +9,8 @@
 
 //  The policies, levels and formats that a configuration may name.
 static const char *const s_policies[] = {"strict", "deadline", "latest", "passthrough", NULL};
+static const char *const s_engines[] = {"none", "lmdb", NULL};
+static const char *const s_roles[] = {"publisher", "receiver", "admin", NULL};
 static const char *const s_levels[] = {"error", "warning", "info", "debug", NULL};
 static const char *const s_formats[] = {"text", "json", NULL};
 
@@ -25,6 +27,8 @@ static const char *const s_formats[] = {"text", "json", NULL};
     .path = "delivery/route/" #key, .section = SECTION_ROUTE, FIELD(config_route_t, key)
 #define RULE_KEY(key) \
     .path = "ordering/rule/" #key, .section = SECTION_RULE, FIELD(config_rule_t, key)
+#define ACCESS_KEY(key) \
+    .path = "security/key/" #key, .section = SECTION_ACCESS, FIELD(config_access_t, key)
 #define RANGE(low, high, of) .min = (low), .max = (high), .unit = (of)
 
 //  Of ordering and of its rules.
@@ -33,6 +37,7 @@ static const char *const s_formats[] = {"text", "json", NULL};
 #define FIRST_SEQ_VALUES RANGE(1, INT64_MAX, NULL)
 #define GAP_TIMEOUT_VALUES RANGE(1, DAY, "ms")
 #define GAP_ALARM_VALUES RANGE(0, DAY, "ms")
+#define REPAIR_DELAY_VALUES RANGE(0, MINUTE, "ms")
 
 #define MIB (1 << 20)
 #define MINUTE 60000
@@ -48,6 +53,8 @@ const config_key_t config_keys[] = {
      .help = "largest payload of a push"},
     {KEY(front, publisher_credit), .initial = "65536", RANGE(1, MIB, "pushes"),
      .help = "pushes that a publisher may have undecided"},
+    {KEY(front, handshake_timeout), .initial = "10000", RANGE(10, 60 * MINUTE, "ms"),
+     .help = "how long a peer that connects has to say who it is"},
 
     {KEY(ordering, policy), .initial = "strict", POLICY_VALUES,
      .help = "what decides which push a client may receive next"},
@@ -61,6 +68,8 @@ const config_key_t config_keys[] = {
      .help = "how long the policy deadline waits for a hole to be filled"},
     {KEY(ordering, gap_alarm), .initial = "1000", GAP_ALARM_VALUES,
      .help = "how long a hole may be open before it is reported; 0: never reported"},
+    {KEY(ordering, repair_delay), .initial = "20", REPAIR_DELAY_VALUES,
+     .help = "how long a hole may be open before publishers are asked for it; 0: never"},
     {KEY(ordering, max_clients), .initial = "1000000", RANGE(1, 100000000, "clients"),
      .help = "clients with state"},
     {KEY(ordering, client_idle_timeout), .initial = "86400000", RANGE(1, UINT64_C(30) * DAY, "ms"),
@@ -77,6 +86,7 @@ const config_key_t config_keys[] = {
     {RULE_KEY(first_seq), FIRST_SEQ_VALUES},
     {RULE_KEY(gap_timeout), GAP_TIMEOUT_VALUES},
     {RULE_KEY(gap_alarm), GAP_ALARM_VALUES},
+    {RULE_KEY(repair_delay), REPAIR_DELAY_VALUES},
 
     {KEY(workers, count), RANGE(1, 64, "workers"), .live = true,
      .help = "sender workers; default: half the processors"},
@@ -107,16 +117,43 @@ const config_key_t config_keys[] = {
      .help = "clients whose id matches a glob go to a fixed endpoint, unacknowledged; may repeat"},
     {ROUTE_KEY(match), .required = true},
     {ROUTE_KEY(endpoint), .required = true, .form = FORM_CONNECT},
+    {ROUTE_KEY(server_key), .form = FORM_KEY},
+
+    {KEY(journal, engine), .initial = "none", .names = s_engines,
+     .help = "what keeps accepted pushes beyond the life of the broker"},
+    {KEY(journal, path), .initial = "", .optional = true, .form = FORM_FILE,
+     .help = "folder of the store; empty: the state directory"},
+    {KEY(journal, commit_interval), .initial = "2", RANGE(0, 1000, "ms"),
+     .help = "how long a group may gather while more comes"},
+    {KEY(journal, commit_max), .initial = "512", RANGE(1, 65536, "pushes"),
+     .help = "most pushes of a group"},
+    {KEY(journal, max_bytes), .initial = "17179869184", RANGE(MIB, UINT64_C(1) << 44, "bytes"),
+     .help = "most bytes of the store"},
 
     {KEY(http, bind), .initial = "127.0.0.1:5580", .optional = true, .form = FORM_ADDRESS,
      .help = "metrics and status; empty: off"},
 
+    {KEY(security, secret_file), .initial = "", .optional = true, .form = FORM_FILE,
+     .help = "the broker's CURVE keys, of seqpush keygen; empty: no CURVE"},
     {KEY(security, allow_plaintext), .initial = "0", RANGE(0, 1, NULL),
      .help = "1: front and http may bind addresses off loopback, unencrypted"},
+    {.path = "security/key",
+     .type = KEY_SECTIONS,
+     .section = SECTION_ACCESS,
+     .live = true,
+     .help = "a key that may connect, and what it may do; may repeat"},
+    {ACCESS_KEY(name), .required = true},
+    {ACCESS_KEY(public), .required = true, .form = FORM_KEY},
+    {ACCESS_KEY(role), .required = true, .names = s_roles},
+    {ACCESS_KEY(clients)},
+    {ACCESS_KEY(receivers)},
+    {ACCESS_KEY(endpoints), .form = FORM_PATTERN},
 
     {KEY(log, level), .initial = "info", .names = s_levels, .live = true,
      .help = "least of what is logged"},
     {KEY(log, format), .initial = "text", .names = s_formats, .live = true, .help = "of a line"},
+    {KEY(log, rate), .initial = "10", RANGE(1, MIB, "lines"), .live = true,
+     .help = "lines a second of each kind that peers can provoke"},
 
     {0},
 };
@@ -172,24 +209,45 @@ static bool s_add_rule(config_t *config)
     return true;
 }
 
+static bool s_add_access(config_t *config)
+{
+    size_t count = config->security.key_count;
+    config_access_t *keys = realloc(config->security.keys, (count + 1) * sizeof *keys);
+    if (!keys)
+        return false;
+    keys[count] = (config_access_t){0};
+    config->security.keys = keys;
+    config->security.key_count++;
+    return true;
+}
+
 bool config_key_add_item(const config_key_t *self, config_t *config)
 {
-    return self->section == SECTION_ROUTE ? s_add_route(config) : s_add_rule(config);
+    if (self->section == SECTION_ROUTE)
+        return s_add_route(config);
+    return self->section == SECTION_RULE ? s_add_rule(config) : s_add_access(config);
 }
 
 size_t config_key_item_count(const config_key_t *self, const config_t *config)
 {
-    return self->section == SECTION_ROUTE ? config->delivery.route_count
-                                          : config->ordering.rule_count;
+    if (self->section == SECTION_ROUTE)
+        return config->delivery.route_count;
+    return self->section == SECTION_RULE ? config->ordering.rule_count : config->security.key_count;
+}
+
+static void *s_item(const config_key_t *self, const config_t *config, size_t index)
+{
+    if (self->section == SECTION_ROUTE)
+        return &config->delivery.routes[index];
+    return self->section == SECTION_RULE ? (void *)&config->ordering.rules[index]
+                                         : (void *)&config->security.keys[index];
 }
 
 void *config_key_field(const config_key_t *self, const config_t *config)
 {
     if (!config_key_is_in_section(self))
         return (char *)config + self->offset;
-    size_t last = config_key_item_count(self, config) - 1;
-    return self->section == SECTION_ROUTE ? (char *)&config->delivery.routes[last] + self->offset
-                                          : (char *)&config->ordering.rules[last] + self->offset;
+    return (char *)s_item(self, config, config_key_item_count(self, config) - 1) + self->offset;
 }
 
 uint64_t config_key_number(const config_key_t *self, const config_t *config)

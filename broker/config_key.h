@@ -30,10 +30,11 @@ typedef enum {
     FORM_PATTERN,
     FORM_ADDRESS,
     FORM_FILE,
+    FORM_KEY,
 } config_form_t;
 
 //  The sections that may repeat.
-typedef enum { SECTION_NONE, SECTION_ROUTE, SECTION_RULE } config_section_t;
+typedef enum { SECTION_NONE, SECTION_ROUTE, SECTION_RULE, SECTION_ACCESS } config_section_t;
 
 typedef struct {
     const char *path;

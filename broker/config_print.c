@@ -14,10 +14,10 @@ static void s_print_text(FILE *out, int indent, const char *name, const char *te
     fprintf(out, "%*s%s = %c%s%c\n", indent, "", name, quote, text, quote);
 }
 
-static void s_print_list(const config_list_t *list, const char *name, FILE *out)
+static void s_print_list(const config_list_t *list, int indent, const char *name, FILE *out)
 {
     for (size_t i = 0; i < list->count; i++)
-        s_print_text(out, 4, name, list->items[i]);
+        s_print_text(out, indent, name, list->items[i]);
 }
 
 static void s_print_routes(const config_t *self, FILE *out)
@@ -26,6 +26,22 @@ static void s_print_routes(const config_t *self, FILE *out)
         fprintf(out, "    route\n");
         s_print_text(out, 8, "match", self->delivery.routes[i].match);
         s_print_text(out, 8, "endpoint", self->delivery.routes[i].endpoint);
+        if (self->delivery.routes[i].server_key)
+            s_print_text(out, 8, "server_key", self->delivery.routes[i].server_key);
+    }
+}
+
+static void s_print_keys(const config_t *self, FILE *out)
+{
+    for (size_t i = 0; i < self->security.key_count; i++) {
+        const config_access_t *key = &self->security.keys[i];
+        fprintf(out, "    key\n");
+        s_print_text(out, 8, "name", key->name);
+        s_print_text(out, 8, "public", key->public);
+        s_print_list(&key->role, 8, "role", out);
+        s_print_list(&key->clients, 8, "clients", out);
+        s_print_list(&key->receivers, 8, "receivers", out);
+        s_print_list(&key->endpoints, 8, "endpoints", out);
     }
 }
 
@@ -40,6 +56,7 @@ static void s_print_rules(const config_t *self, FILE *out)
         fprintf(out, "        first_seq = %" PRIu64 "\n", rule->first_seq);
         fprintf(out, "        gap_timeout = %" PRIu32 "\n", rule->gap_timeout);
         fprintf(out, "        gap_alarm = %" PRIu32 "\n", rule->gap_alarm);
+        fprintf(out, "        repair_delay = %" PRIu32 "\n", rule->repair_delay);
     }
 }
 
@@ -50,11 +67,13 @@ void config_key_print(const config_key_t *self, const config_t *config, FILE *ou
     case KEY_SECTIONS:
         if (self->section == SECTION_ROUTE)
             s_print_routes(config, out);
-        else
+        else if (self->section == SECTION_RULE)
             s_print_rules(config, out);
+        else
+            s_print_keys(config, out);
         break;
     case KEY_LIST:
-        s_print_list(config_key_field(self, config), name, out);
+        s_print_list(config_key_field(self, config), 4, name, out);
         break;
     case KEY_TEXT:
         s_print_text(out, 4, name, *(char **)config_key_field(self, config));

@@ -1,6 +1,7 @@
 //  config_value.c - the values of a configuration; see config_value.h
 
 #include "config_value.h"
+#include "certificate.h"
 #include <arpa/inet.h>
 #include <assert.h>
 #include <ctype.h>
@@ -18,6 +19,7 @@ static const char *const s_forms[] = {
     [FORM_PATTERN] = "tcp://ADDRESS:PORT with * for any, or ipc://GLOB",
     [FORM_ADDRESS] = "ADDRESS:PORT, [ADDRESS]:PORT or nothing",
     [FORM_FILE] = "an absolute path or nothing",
+    [FORM_KEY] = "a public key, 40 characters of Z85 in quotes",
 };
 
 //  A whole decimal number without a sign; one that is too large for 64 bits gives the largest.
@@ -101,6 +103,8 @@ static const char *s_check_form(config_form_t form, const char *text)
 {
     if (form == FORM_ANY)
         return NULL;
+    if (form == FORM_KEY)
+        return certificate_is_key(text) ? NULL : "is no key";
     if (form == FORM_FILE)
         return *text == '/' ? NULL : "is no absolute path";
     const char *path = s_after(text, "ipc://");
@@ -189,7 +193,7 @@ void config_value_put_expected(FILE *out, const config_key_t *key)
 
 //  ---- fields ------------------------------------------------------------------------------------
 
-static void s_list_clear(config_list_t *self)
+void config_list_clear(config_list_t *self)
 {
     for (size_t i = 0; i < self->count; i++)
         free(self->items[i]);
@@ -243,7 +247,7 @@ bool config_value_store(const config_key_t *key, void *field, const char *text, 
 void config_value_clear(const config_key_t *key, void *field)
 {
     if (key->type == KEY_LIST)
-        s_list_clear(field);
+        config_list_clear(field);
     else if (key->type == KEY_TEXT)
         s_text_clear(field);
 }

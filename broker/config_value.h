@@ -28,6 +28,9 @@ bool config_value_is_local(const char *text);
 //  other value. Returns false if there is no memory.
 bool config_value_store(const config_key_t *key, void *field, const char *text, uint64_t number);
 
+//  Frees what a list holds, and empties it.
+void config_list_clear(config_list_t *self);
+
 //  Frees what a text's or a list's field holds, and empties it. Leaves a number.
 void config_value_clear(const config_key_t *key, void *field);
 

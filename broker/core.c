@@ -35,6 +35,7 @@ void core_destroy(core_t **self_p)
     rule_fini(self);
     receiver_table_fini(self);
     timer_fini(&self->timers);
+    change_fini(self);
     free(self->confirmations);
     free(self->effects);
     free(self);
@@ -70,6 +71,11 @@ void core_tick(core_t *self, int64_t now)
 int64_t core_next_tick(const core_t *self)
 {
     return timer_next(&self->timers);
+}
+
+uint64_t core_kept_bytes(const core_t *self)
+{
+    return self->kept_bytes;
 }
 
 uint64_t core_kept(const core_t *self)

@@ -12,6 +12,7 @@
 #define SEQPUSH_CORE_H
 
 #include "dispatch.h"
+#include "journal.h"
 #include "push.h"
 #include "receiver.h"
 #include "request.h"
@@ -23,6 +24,7 @@ typedef struct core core_t;
 typedef struct {
     const char *match; //  glob over client ids
     const char *endpoint;
+    const char *server_key; //  CURVE key of the endpoint; empty: plaintext
 } core_route_t;
 
 typedef struct {
@@ -31,7 +33,8 @@ typedef struct {
     uint64_t first_seq;
     int64_t gap_timeout; //  ns
     int64_t gap_alarm; //  ns; 0: never
-    const rule_t *rules; //  borrowed: of clients that one matches, in place of the five above
+    int64_t repair_delay; //  ns; 0: never
+    const rule_t *rules; //  borrowed: of clients that one matches, in place of the six above
     size_t rule_count;
     uint32_t max_clients;
     int64_t client_idle_timeout; //  ns
@@ -48,6 +51,7 @@ typedef struct {
     size_t route_count;
     uint8_t key[REQUEST_KEY_SIZE]; //  of hashes
     uint64_t first_generation; //  greater than any that an earlier run has used
+    bool journal; //  nothing is accepted that a journal does not keep
 } core_settings_t;
 
 //  What the core wants done or told. It is valid until the next call that takes an event.
@@ -57,19 +61,21 @@ typedef enum {
     EFFECT_DETACHED, //  tell the peer that a client, or all if id_size is 0, was taken from it
     EFFECT_ALARM, //  log: the client's hole is open for long
     EFFECT_EXPIRED, //  log: pushes of the client were retained for too long, and given up
+    EFFECT_REPAIR, //  ask the peer for pushes of the client that are missing
 } effect_kind_t;
 
 typedef struct {
     effect_kind_t kind;
     receiver_t *receiver; //  OPEN, CLOSE
-    uint64_t peer; //  DETACHED: whom to tell
+    uint64_t peer; //  DETACHED, REPAIR: whom to tell
     uint64_t generation; //  OPEN: the new one; DETACHED: the one it was
     const char *reason; //  DETACHED: taken_over, timeout
     uint8_t receiver_id[ID_MAX];
     uint8_t receiver_id_size;
-    uint8_t id[ID_MAX]; //  DETACHED, ALARM, EXPIRED: the client
+    uint8_t id[ID_MAX]; //  DETACHED, ALARM, EXPIRED, REPAIR: the client
     uint8_t id_size;
-    position_t position; //  ALARM: the hole follows it; EXPIRED: the last push given up
+    position_t position; //  ALARM, REPAIR: the hole follows it; EXPIRED: the last push given up
+    uint64_t to; //  REPAIR: the last seq of the hole
     uint32_t count; //  EXPIRED: pushes given up
 } core_effect_t;
 
@@ -83,9 +89,9 @@ void core_destroy(core_t **self_p);
 //  ---- pushes ------------------------------------------------------------------------------------
 
 //  Starts a batch: what follows until the next one came in one request. `sparse`: the pushes are a small
-//  part of their frame, so what is kept of them is copied out of it. `publisher` is the peer to be
-//  told when they are delivered; 0: nobody.
-void core_begin_batch(core_t *self, bool sparse, uint64_t publisher);
+//  part of their frame, so what is kept of them is copied out of it. `peer` has sent it and may be asked
+//  for what is missing before its pushes; 0: nobody. `confirm`: it is told when they are delivered.
+void core_begin_batch(core_t *self, bool sparse, uint64_t peer, bool confirm);
 
 //  Prefetches what core_push will read of this push, in three steps some pushes ahead of it: the
 //  slot in the table of clients, the client, its places in window and queue.
@@ -100,7 +106,7 @@ void core_push(core_t *self, frame_t *frame, push_t *push, int64_t now);
 //  Takes note of a push that was refused before it came here, in its place in the batch: tells where
 //  its client is, and the numberless pushes of the client that follow in the batch are refused too.
 //  One that is OUTCOME_OVERLOADED is beyond the publisher's credit, with all that follow, and left
-//  as it is.
+//  as it is. So is one that is OUTCOME_FORBIDDEN, as are all of its client in the batch.
 void core_refused(core_t *self, push_t *push, int64_t now);
 
 //  Gives up what is missing of from..to, unless too many notices are kept for the client already.
@@ -113,6 +119,33 @@ position_t core_skip(core_t *self, const void *id, size_t id_size, uint64_t epoc
 position_t core_reset(core_t *self, const void *id, size_t id_size, uint64_t epoch,
                       uint64_t next_seq, int64_t now);
 
+//  ---- the journal -------------------------------------------------------------------------------
+//
+//  With a journal a push is written before it is decided. What the core changes by itself, it tells
+//  afterwards, and does not send what depends on it until that is kept.
+
+//  Looks at a push, of a batch that was begun, before it is written: true if it is to be. If not, it is
+//  refused, which core_refused completes, or core_push will say what it is. A numberless one gets its
+//  seq here; core_push gives it no other.
+bool core_look(core_t *self, push_t *push, int64_t now);
+
+//  Bytes that are kept. What waits for the journal has its place within memory_max, too.
+uint64_t core_kept_bytes(const core_t *self);
+
+//  What has changed since the last call, and the positions of at most `positions` clients, as a batch
+//  that the caller frees. NULL: nothing has, or there is no memory.
+journal_batch_t *core_changes(core_t *self, size_t positions);
+
+//  True if core_changes has something that is to be written soon, or (positions) at leisure.
+bool core_has_changes(const core_t *self);
+bool core_has_positions(const core_t *self);
+
+//  The journal keeps all changes up to that of a batch with this ticket.
+void core_stored(core_t *self, uint32_t ticket);
+
+//  A push was written, and then refused: the next changes take it out again.
+void core_take_out(core_t *self, const journal_op_t *push);
+
 //  ---- receivers ---------------------------------------------------------------------------------
 
 typedef struct {
@@ -121,10 +154,13 @@ typedef struct {
     const char *address; //  checked, in its canonical form
     uint64_t peer;
     bool ack_none;
+    uint64_t owner; //  whose key asks; 0: nobody is asked
+    const char *server_key; //  CURVE key of the endpoint; empty: plaintext
 } core_attach_t;
 
 //  Takes an Attach: makes the receiver or finds it, with a new generation if it is not the session
-//  it was. Returns NULL and sets `*code` if it cannot be.
+//  it was. Returns NULL and sets `*code` if it cannot be: ERROR_FORBIDDEN where a receiver or an
+//  endpoint with a session belongs to another owner.
 receiver_t *core_attach(core_t *self, const core_attach_t *attach, int64_t now, error_code_t *code);
 
 //  Gives a client to the receiver. `*position` is the last one that the receiver has ({0, 0}: go on

@@ -116,11 +116,22 @@ static void s_unseat(crew_t *self, seat_t *seat)
 
 //  ---- endpoints ---------------------------------------------------------------------------------
 
+static endpoint_t *s_new_endpoint(const crew_t *self, const receiver_t *receiver)
+{
+    endpoint_settings_t settings = {.address = receiver->address,
+                                    .generation = receiver->generation,
+                                    .send_hwm = self->settings.send_hwm};
+    if (*receiver->server_key) {
+        settings.curve = self->settings.curve;
+        settings.server_key = receiver->server_key;
+    }
+    return endpoint_new(&settings);
+}
+
 void crew_open(crew_t *self, receiver_t *receiver)
 {
     seat_t *seat = calloc(1, sizeof *seat);
-    endpoint_t *endpoint =
-        endpoint_new(receiver->address, receiver->generation, self->settings.send_hwm);
+    endpoint_t *endpoint = s_new_endpoint(self, receiver);
     if (!seat || !endpoint)
         abort();
     seat->endpoint = receiver->endpoint = endpoint;
@@ -128,8 +139,9 @@ void crew_open(crew_t *self, receiver_t *receiver)
     receiver->seat = seat;
     s_seat(self, seat, s_least(self));
     s_command(self, seat, receiver, DISPATCH_OPEN);
-    log_debug("endpoint %s opened for generation %" PRIu64 " by worker %u", receiver->address,
-              receiver->generation, receiver->worker);
+    log_limited(LOG_ENDPOINTS, LOG_LEVEL_DEBUG,
+                "endpoint %s opened for generation %" PRIu64 " by worker %u", receiver->address,
+                receiver->generation, receiver->worker);
 }
 
 void crew_close(crew_t *self, receiver_t *receiver)

@@ -12,6 +12,7 @@
 #ifndef SEQPUSH_CREW_H
 #define SEQPUSH_CREW_H
 
+#include "certificate.h"
 #include "core.h"
 #include <zmq.h>
 
@@ -21,6 +22,7 @@ typedef struct {
     core_t *core; //  borrowed
     uint32_t batch_max; //  entries a dispatch
     uint32_t send_hwm; //  frames a PUSH socket
+    const certificate_t *curve; //  the broker's keys; NULL: no CURVE; borrowed
     broker_stats_t *stats; //  borrowed
 } crew_settings_t;
 

@@ -2,6 +2,7 @@
 
 #include "decider.h"
 #include "address.h"
+#include "certificate.h"
 #include "reply.h"
 #include <stdlib.h>
 
@@ -35,8 +36,8 @@ static bool s_is_sparse(const request_t *request)
 static void s_decide_all(const decider_t *self, request_t *request, int64_t now)
 {
     //  A REQ peer gets nothing that it did not ask for.
-    bool confirm = request->confirm && !request->delimited;
-    core_begin_batch(self->core, s_is_sparse(request), confirm ? request->peer : 0);
+    uint64_t peer = request->delimited ? 0 : request->peer;
+    core_begin_batch(self->core, s_is_sparse(request), peer, request->confirm);
     for (uint32_t i = 0; i < request->count; i++) {
         //  All of this is random memory, and each step needs what the one before it has fetched.
         if (i + 12 < request->count)
@@ -164,6 +165,22 @@ static void s_attach_all(const decider_t *self, request_t *request, receiver_t *
     free(body.refused);
 }
 
+static void s_refuse_owner(const decider_t *self, request_t *request)
+{
+    stats_add(&self->stats->denied_owner, 1);
+    s_error(self, request, ERROR_FORBIDDEN, "the receiver or endpoint belongs to another key");
+}
+
+static void s_refuse_attach(const decider_t *self, request_t *request, error_code_t code)
+{
+    if (code == ERROR_FORBIDDEN)
+        s_refuse_owner(self, request);
+    else if (code == ERROR_OVERLOADED)
+        s_error(self, request, code, "no room for another receiver");
+    else
+        s_error(self, request, code, "the endpoint is a route's");
+}
+
 static void s_attach(const decider_t *self, request_t *request, int64_t now)
 {
     const Seqpush__V1__Attach *attach = request->body->attach;
@@ -172,8 +189,13 @@ static void s_attach(const decider_t *self, request_t *request, int64_t now)
         s_error(self, request, ERROR_UNSUPPORTED, "an Attach without an endpoint is not built");
         return;
     }
-    if (*attach->server_key) {
+    if (*attach->server_key && !self->curve) {
         s_error(self, request, ERROR_UNSUPPORTED, "this broker does not speak CURVE");
+        return;
+    }
+    if (self->curve && !certificate_is_key(attach->server_key)) {
+        s_error(self, request, ERROR_ENDPOINT_REFUSED,
+                "an Attach must name the CURVE key of its endpoint");
         return;
     }
     if (!address_parse(attach->endpoint, address) || !s_is_allowed(self, address)) {
@@ -185,15 +207,15 @@ static void s_attach(const decider_t *self, request_t *request, int64_t now)
                             .id_size = attach->receiver_id.len,
                             .address = address,
                             .peer = request->peer,
+                            .owner = request->owner,
+                            .server_key = attach->server_key,
                             .ack_none = attach->ack_mode == SEQPUSH__V1__ACK_MODE__ACK_NONE};
     error_code_t code;
     receiver_t *receiver = core_attach(self->core, &wanted, now, &code);
     if (receiver)
         s_attach_all(self, request, receiver, now);
     else
-        s_error(self, request, code,
-                code == ERROR_OVERLOADED ? "no room for another receiver"
-                                         : "the endpoint is a route's");
+        s_refuse_attach(self, request, code);
 }
 
 //  The receiver with this id in this generation, or NULL with the request answered.
@@ -205,13 +227,18 @@ static receiver_t *s_session(const decider_t *self, request_t *request, Protobuf
         s_error(self, request, ERROR_UNKNOWN_RECEIVER, "attach first");
         return NULL;
     }
+    if (receiver->owner != request->owner && !request->admin) {
+        s_refuse_owner(self, request);
+        return NULL;
+    }
     if (receiver->generation != generation) {
         stats_add(&self->stats->acks_stale, 1);
         s_error(self, request, ERROR_STALE_GENERATION, "the receiver has another generation");
         return NULL;
     }
     //  It may have connected anew; what is unasked goes to where it was last heard.
-    receiver->peer = request->peer;
+    if (receiver->owner == request->owner)
+        receiver->peer = request->peer;
     return receiver;
 }
 

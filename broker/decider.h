@@ -14,6 +14,7 @@ typedef struct {
     uint64_t instance;
     const char *const *allow_endpoint; //  patterns; borrowed
     size_t allow_count;
+    bool curve; //  receivers must name the key of their endpoint
     bool draining; //  what would add something is refused
 } decider_t;
 

@@ -1,8 +1,11 @@
 //  front.c - the front actor; see front.h
 
 #include "front.h"
+#include "gate.h"
 #include "log.h"
 #include "peer.h"
+#include "permission.h"
+#include "pulse.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +16,7 @@
 #define FORGET_AFTER 120000000000LL //  ns without a word until a peer is forgotten
 #define FINISH_WITHIN 100000000LL //  ns for which the end reads requests, if they go on coming
 #define FINISH_QUIET 10 //  ms without a request after which none is on its way
+#define REPAIRS_A_SECOND 1024 //  to a peer; what is dropped is asked again
 #define RETRY_OVER_CREDIT 20 //  ms until pushes beyond a publisher's credit may come again
 
 struct front {
@@ -30,6 +34,32 @@ struct front {
 
 //  ---- the socket --------------------------------------------------------------------------------
 
+#define ZAP_ENFORCE_DOMAIN 93 //  zmq.h has the name among its drafts, libzmq has the option
+
+static bool s_set(void *socket, int option, const void *value, size_t size)
+{
+    return zmq_setsockopt(socket, option, value, size) == 0;
+}
+
+static bool s_set_number(void *socket, int option, int value)
+{
+    return s_set(socket, option, &value, sizeof value);
+}
+
+//  Whoever connects has a key, and the gate says that it is known. Only then may a peer that comes back
+//  take its old connection's place: a stranger could take anybody's.
+static bool s_secure(void *router, const certificate_t *curve)
+{
+    return s_set_number(router, ZMQ_CURVE_SERVER, 1) &&
+           s_set(router, ZMQ_CURVE_SECRETKEY, curve->secret_key, sizeof curve->secret_key) &&
+           s_set(router, ZMQ_ZAP_DOMAIN, GATE_DOMAIN, strlen(GATE_DOMAIN)) &&
+           s_set_number(router, ZAP_ENFORCE_DOMAIN, 1) &&
+           s_set_number(router, ZMQ_ROUTER_HANDOVER, 1) &&
+           zmq_socket_monitor(router, GATE_MONITOR,
+                              ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
+                                  ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL) == 0;
+}
+
 static zsock_t *s_router(const front_settings_t *settings)
 {
     zsock_t *router = zsock_new(ZMQ_ROUTER);
@@ -45,6 +75,7 @@ static zsock_t *s_router(const front_settings_t *settings)
     //  ZMTP heartbeats stay off: on a ROUTER they can abort the process (libzmq #4364).
     zsock_set_tcp_keepalive(router, 1);
     zsock_set_tcp_keepalive_idle(router, 30);
+    s_set_number(zsock_resolve(router), ZMQ_HANDSHAKE_IVL, (int)settings->handshake_timeout);
     return router;
 }
 
@@ -87,7 +118,9 @@ front_t *front_new(const front_settings_t *settings, char **error)
     self->peers.key = self->settings.limits.key;
     self->router = s_router(settings);
     self->handle = self->router ? zsock_resolve(self->router) : NULL;
-    if (!self->router || !s_bind(self, error))
+    if (self->router && settings->curve && !s_secure(self->handle, settings->curve))
+        *error = strdup("security/secret_file: this libzmq cannot enforce CURVE");
+    if (!self->router || *error || !s_bind(self, error))
         front_destroy(&self, 0);
     return self;
 }
@@ -105,6 +138,7 @@ void front_destroy(front_t **self_p, uint32_t linger)
     peer_fini(&self->peers);
     if (self->router)
         zsock_set_linger(self->router, (int)linger);
+    access_destroy(&self->settings.access);
     zsock_destroy(&self->router);
     free(self->endpoints);
     free(self);
@@ -135,23 +169,25 @@ static bool s_send_parts(front_t *self, const peer_t *peer, bool delimited, zmq_
     return zmq_msg_send(message, self->handle, ZMQ_DONTWAIT) >= 0;
 }
 
-//  Sends a packed reply, which it takes. NULL, from want of memory, is a reply that is lost.
-static void s_send(front_t *self, const peer_t *peer, bool delimited, uint8_t *packed, size_t size)
+//  Sends a packed reply, which it takes. NULL, from want of memory, is a reply that is lost, as is one
+//  for which false is returned.
+static bool s_send(front_t *self, const peer_t *peer, bool delimited, uint8_t *packed, size_t size)
 {
     zmq_msg_t message;
     if (!packed || zmq_msg_init_data(&message, packed, size, s_free_reply, NULL) != 0) {
         free(packed);
         stats_add(&self->stats->replies_dropped_full, 1);
-        return;
+        return false;
     }
     if (s_send_parts(self, peer, delimited, &message)) {
         stats_add(&self->stats->replies, 1);
-        return;
+        return true;
     }
     bool full = errno == EAGAIN;
     zmq_msg_close(&message);
     stats_add(full ? &self->stats->replies_dropped_full : &self->stats->replies_dropped_unreachable,
               1);
+    return false;
 }
 
 static void s_send_ack(front_t *self, const peer_t *peer, const reply_ack_t *ack,
@@ -210,8 +246,35 @@ static void s_answer_push(front_t *self, peer_t *peer, const request_t *request)
     s_send_ack(self, peer, &ack, request);
 }
 
+//  Clients decide how many holes there are, so a peer is asked for only so many of them a second.
+static bool s_may_ask(peer_t *peer)
+{
+    int64_t now = pipe_clock();
+    if (now - peer->repairs_since > 1000000000) {
+        peer->repairs_since = now;
+        peer->repairs = 0;
+    }
+    return ++peer->repairs <= REPAIRS_A_SECOND;
+}
+
+static void s_ask_for_repair(front_t *self, request_t *request)
+{
+    peer_t *peer = peer_numbered(&self->peers, request->peer);
+    bool sent = false;
+    if (peer && !peer->delimited && s_may_ask(peer)) {
+        s_settle(self, peer);
+        sent = s_send(self, peer, false, request->reply, request->reply_size);
+        request->reply = NULL;
+    }
+    stats_add(sent ? &self->stats->repairs_sent : &self->stats->repairs_dropped, 1);
+}
+
 static void s_answer(front_t *self, request_t *request)
 {
+    if (request->kind == REPLY_REPAIR) {
+        s_ask_for_repair(self, request);
+        return;
+    }
     peer_t *peer = peer_numbered(&self->peers, request->peer);
     if (!peer) {
         stats_add(&self->stats->replies_dropped_unreachable, 1);
@@ -241,7 +304,7 @@ static bool s_take_replies(front_t *self)
     while (item) {
         request_t *request = (request_t *)item;
         item = item->next;
-        self->undecided -= request->kind != REPLY_UNASKED;
+        self->undecided -= request->kind != REPLY_UNASKED && request->kind != REPLY_REPAIR;
         s_answer(self, request);
         request_destroy(&request);
     }
@@ -311,6 +374,41 @@ static void s_refuse(front_t *self, const peer_t *peer, error_code_t code, const
     s_put(self, request, 1);
 }
 
+//  Counts and logs what a key may not ask for.
+static void s_deny(front_t *self, const peer_t *peer, denied_t cause, uint32_t count)
+{
+    stats_add(&self->stats->denied[cause], count);
+    log_limited(LOG_DENIALS, LOG_LEVEL_WARNING, "key %s (%s) was denied something: %s",
+                access_name(peer->key), access_public_key(peer->key), permission_reason(cause));
+}
+
+//  Judges a request by the peer's key. Refused pushes stay in their batch; false: there is nothing else
+//  in the request, and it was refused.
+static bool s_permit(front_t *self, const peer_t *peer, request_t *request)
+{
+    denied_t cause;
+    if (!peer->key) {
+        stats_add(&self->stats->denied_key, 1);
+        s_refuse(self, peer, ERROR_FORBIDDEN, "the key is not known any more", request->request_id);
+        return false;
+    }
+    request->owner = peer->owner;
+    request->admin = access_has_role(peer->key, ROLE_ADMIN);
+    if (request->kind == REQUEST_PUSH) {
+        uint32_t denied = permission_judge_pushes(peer->key, request, &cause);
+        if (denied)
+            s_deny(self, peer, cause, denied);
+        return true;
+    }
+    cause = permission_judge(peer->key, request);
+    if (cause == PERMITTED)
+        return true;
+    s_deny(self, peer, cause, 1);
+    s_refuse(self, peer, cause == DENIED_ENDPOINT ? ERROR_ENDPOINT_REFUSED : ERROR_FORBIDDEN,
+             permission_reason(cause), request->request_id);
+    return false;
+}
+
 static void s_read(front_t *self, peer_t *peer, zmq_msg_t *message, int64_t now)
 {
     stats_add(&self->stats->requests, 1);
@@ -327,11 +425,37 @@ static void s_read(front_t *self, peer_t *peer, zmq_msg_t *message, int64_t now)
     request_t *request = request_read(frame, &self->settings.limits, &code, &reason, &request_id);
     //  The request, if there is one, has a reference of its own.
     frame_unref(frame);
-    if (request) {
+    if (!request)
+        s_refuse(self, peer, code, reason, request_id);
+    else if (!self->settings.access || s_permit(self, peer, request))
         s_pass_on(self, peer, request, now);
-        return;
-    }
-    s_refuse(self, peer, code, reason, request_id);
+    else
+        request_destroy(&request);
+}
+
+//  A number that stands for a public key, the same whenever it is asked for; never 0.
+static uint64_t s_owner(const front_t *self, const char *public_key)
+{
+    return request_hash(self->settings.limits.key, public_key, strlen(public_key)) | 1;
+}
+
+//  Finds out by which key the peer has come. Of a peer that comes with another key than before nothing
+//  is left, nor does it get what the one before is owed: then there is another peer. NULL: no memory.
+static peer_t *s_identify(front_t *self, peer_t *peer, zmq_msg_t *payload)
+{
+    const char *public_key = zmq_msg_gets(payload, "User-Id");
+    if (!public_key)
+        public_key = "";
+    if (peer->key && strcmp(access_public_key(peer->key), public_key) == 0)
+        return peer;
+    uint64_t owner = s_owner(self, public_key);
+    if (peer->owner && peer->owner != owner)
+        peer = peer_renew(&self->peers, peer);
+    if (!peer)
+        return NULL;
+    peer->owner = owner;
+    peer->key = access_find(self->settings.access, public_key);
+    return peer;
 }
 
 //  Receives one message: routing id, an empty delimiter if the peer sends one, one frame. Whatever
@@ -362,6 +486,8 @@ static bool s_take_one(front_t *self)
     int frames = s_receive(self, &route, &payload, &delimited);
     peer_t *peer =
         frames ? peer_find(&self->peers, zmq_msg_data(&route), zmq_msg_size(&route)) : NULL;
+    if (peer && self->settings.access)
+        peer = s_identify(self, peer, &payload);
     if (peer) {
         peer->delimited = delimited;
         if (frames == (delimited ? 2 : 1))
@@ -399,11 +525,26 @@ static void s_sweep(front_t *self, int64_t now)
     self->swept_at = now;
 }
 
+//  Peers are asked for their keys anew, by the next table.
+static void s_take_access(front_t *self, zsock_t *control)
+{
+    void *access = NULL;
+    zsock_recv(control, "p", &access);
+    for (peer_t *peer = self->peers.by_route; peer; peer = peer->by_route.next)
+        peer->key = NULL;
+    access_destroy(&self->settings.access);
+    self->settings.access = access;
+}
+
 static void s_control(front_t *self, zsock_t *control)
 {
     char *command = zstr_recv_nowait(control);
     if (command && strcmp(command, "$TERM") == 0)
         self->terminated = true;
+    else if (command && strcmp(command, "ACCESS") == 0)
+        s_take_access(self, control);
+    else if (command && strcmp(command, PULSE_COMMAND) == 0)
+        stats_add(&self->stats->pulses, 1);
     zstr_free(&command);
 }
 

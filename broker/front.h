@@ -8,6 +8,8 @@
 #ifndef SEQPUSH_FRONT_H
 #define SEQPUSH_FRONT_H
 
+#include "access.h"
+#include "certificate.h"
 #include "request.h"
 #include <czmq.h>
 
@@ -18,12 +20,15 @@ typedef struct {
     size_t bind_count;
     request_limits_t limits;
     uint32_t publisher_credit; //  pushes undecided a peer
+    uint32_t handshake_timeout; //  ms
+    const certificate_t *curve; //  the broker's keys, read by front_new alone; NULL: no CURVE
+    access_t *access; //  with `curve`: whose requests are taken; the front's from then on
     uint64_t instance;
     pipe_t *orderer; //  borrowed; the front's end
     front_stats_t *stats; //  borrowed
 } front_settings_t;
 
-//  Makes the front and binds its socket. On failure returns NULL and sets `*error` to a sentence
+//  Makes the front and binds its socket. With CURVE a gate must run already (gate.h). On failure returns NULL and sets `*error` to a sentence
 //  that the caller frees. Main thread.
 front_t *front_new(const front_settings_t *settings, char **error);
 
@@ -34,7 +39,7 @@ const char *front_endpoints(const front_t *self);
 void front_destroy(front_t **self_p, uint32_t linger);
 
 //  The actor (zactor_fn): runs the front `args` until $TERM. Then it answers what has come in, which
-//  needs the orderer still, and ends.
+//  needs the orderer still, and ends. On ACCESS it takes the table whose pointer follows.
 void front_run(zsock_t *control, void *args);
 
 #endif

@@ -25,15 +25,11 @@
 //  Bytes for the request line and the headers, and so for what a peer can make us keep.
 #define CONNECTION_MEMORY 16384
 
-//  Log lines are this far apart at least, in ns: who can connect must not be able to fill the disk.
-#define WARNING_INTERVAL 1000000000
-
 struct http {
     struct MHD_Daemon *daemon;
     _Atomic bool serving; //  http_new has succeeded
     const broker_stats_t *stats;
     histogram_t scrapes; //  ns; the server's thread writes and reads it
-    int64_t warned; //  when something was logged last
     char address[INET6_ADDRSTRLEN + 9]; //  "[address]:port"
 };
 
@@ -152,15 +148,13 @@ static enum MHD_Result s_on_request(void *arg, struct MHD_Connection *connection
 static void s_on_log(void *arg, const char *format, va_list args)
 {
     http_t *self = arg;
-    int64_t now = pipe_clock();
     //  What goes wrong at the start is in the error that http_new returns.
-    if (!self->serving || now - self->warned < WARNING_INTERVAL)
+    if (!self->serving)
         return;
-    self->warned = now;
     char line[256];
     vsnprintf(line, sizeof line, format, args);
     line[strcspn(line, "\r\n")] = '\0';
-    log_warning("http: %s", line);
+    log_limited(LOG_HTTP, LOG_LEVEL_WARNING, "http: %s", line);
 }
 
 //  libmicrohttpd has found that it cannot go on. It would abort; the broker is better off without

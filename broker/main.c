@@ -4,6 +4,7 @@
 #include "log.h"
 #include "ordering.h"
 #include "reload.h"
+#include "watch.h"
 #include <czmq.h>
 #include <errno.h>
 #include <getopt.h>
@@ -13,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/signalfd.h>
+#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 enum { EXIT_BAD_USE = 1, EXIT_NO_START = 2 };
@@ -99,10 +101,14 @@ static int s_open_signals(void)
     return signalfd(-1, &signals, SFD_CLOEXEC);
 }
 
-//  Waits for a signal or for the end of the drain, up to `timeout` ms. Returns the signal, 0 if
-//  none.
-static int s_wait(broker_t *broker, int signals, long timeout)
+//  Waits for a signal or for news of the broker, up to `timeout` ms (-1: for ever), and not longer than
+//  until the watch is due. Returns the signal, 0 if none.
+static int s_wait(broker_t *broker, watch_t *watch, int signals, long timeout)
 {
+    watch_turn(watch, broker);
+    long due = watch_timeout(watch);
+    if (timeout < 0 || due < timeout)
+        timeout = due;
     zmq_pollitem_t items[] = {{NULL, signals, ZMQ_POLLIN, 0},
                               {broker_socket(broker), 0, ZMQ_POLLIN, 0}};
     struct signalfd_siginfo info = {0};
@@ -116,12 +122,12 @@ static int s_wait(broker_t *broker, int signals, long timeout)
 }
 
 //  Returns how many ms of `timeout` were not needed.
-static uint32_t s_drain(broker_t *broker, int signals, uint32_t timeout)
+static uint32_t s_drain(broker_t *broker, watch_t *watch, int signals, uint32_t timeout)
 {
     broker_drain(broker);
     int64_t end = zclock_mono() + timeout, left = timeout;
     while (!broker_drained(broker) && left > 0) {
-        int signal_number = s_wait(broker, signals, (long)left);
+        int signal_number = s_wait(broker, watch, signals, (long)left);
         if (signal_number == SIGTERM || signal_number == SIGINT) {
             log_warning("a second signal: stopping at once");
             return 0;
@@ -137,6 +143,7 @@ static uint32_t s_drain(broker_t *broker, int signals, uint32_t timeout)
 static void s_set_log(const arguments_t *arguments, const config_t *config)
 {
     log_setup(arguments->verbose ? "debug" : config->log.level, config->log.format);
+    log_limit(config->log.rate);
 }
 
 static config_t *s_load(const arguments_t *arguments, char **error)
@@ -145,7 +152,7 @@ static config_t *s_load(const arguments_t *arguments, char **error)
 }
 
 //  Reads the configuration again; a wrong one leaves everything as it is.
-static void s_reload(const arguments_t *arguments, config_t *config, broker_t *broker)
+static void s_read_again(const arguments_t *arguments, config_t *config, broker_t *broker)
 {
     char *error = NULL;
     config_t *fresh = s_load(arguments, &error);
@@ -159,6 +166,14 @@ static void s_reload(const arguments_t *arguments, config_t *config, broker_t *b
     config_destroy(&fresh);
     s_set_log(arguments, config);
     broker_resize(broker, config->workers.count);
+    broker_admit(broker, config);
+}
+
+static void s_reload(const arguments_t *arguments, config_t *config, broker_t *broker)
+{
+    sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRId64, zclock_usecs());
+    s_read_again(arguments, config, broker);
+    sd_notify(0, "READY=1");
 }
 
 static int s_serve(const arguments_t *arguments, config_t *config, int signals)
@@ -171,15 +186,21 @@ static int s_serve(const arguments_t *arguments, config_t *config, int signals)
         return EXIT_NO_START;
     }
     log_info("ready front=%s http=%s", broker_endpoints(broker), broker_http(broker));
+    sd_notifyf(0, "READY=1\nSTATUS=front=%s http=%s", broker_endpoints(broker),
+               broker_http(broker));
+    watch_t watch;
+    watch_init(&watch);
     int signal_number;
     do {
-        signal_number = s_wait(broker, signals, -1);
+        signal_number = s_wait(broker, &watch, signals, -1);
         if (signal_number == SIGHUP)
             s_reload(arguments, config, broker);
     } while (signal_number != SIGTERM && signal_number != SIGINT);
     log_info("stopping: new pushes are refused");
-    uint32_t left = s_drain(broker, signals, config->broker.drain_timeout);
+    sd_notify(0, "STOPPING=1\nSTATUS=delivering what attached receivers have coming");
+    uint32_t left = s_drain(broker, &watch, signals, config->broker.drain_timeout);
     uint64_t kept = broker_destroy(&broker, left);
+    log_sum_up();
     log_info("stopped with %" PRIu64 " accepted pushes undelivered", kept);
     return EXIT_SUCCESS;
 }

@@ -36,7 +36,9 @@ typedef struct {
 } metric_t;
 
 #define FRONT(field) .area = BROKER, .offset = offsetof(broker_stats_t, front.field)
+#define GATE(field) .area = BROKER, .offset = offsetof(broker_stats_t, gate.field)
 #define ORDERER(field) .area = BROKER, .offset = offsetof(broker_stats_t, orderer.field)
+#define JOURNAL(field) .area = BROKER, .offset = offsetof(broker_stats_t, journal.field)
 #define WORKER(field) .area = WORKERS, .offset = offsetof(worker_stats_t, field)
 #define KERNEL(field) .area = PROCESS, .offset = offsetof(process_t, field)
 
@@ -62,6 +64,7 @@ static const metric_t s_metrics[] = {
      .label = "pipe", .value = "requests"},
     {FRONT(reply_wait), .label = "pipe", .value = "replies"},
     {ORDERER(report_wait), .label = "pipe", .value = "reports"},
+    {JOURNAL(wait), .label = "pipe", .value = "journal"},
     {WORKER(batch_wait), .label = "pipe", .value = "batches-", .numbered = true},
     {"seqpush_queue_length_messages", "Pushes kept for a client, sampled at each enqueue.",
      HISTOGRAM, ORDERER(queue_length)},
@@ -103,6 +106,11 @@ static const metric_t s_metrics[] = {
     {ORDERER(gaps_expired), .label = "outcome", .value = "expired"},
     {ORDERER(gaps_reset), .label = "outcome", .value = "reset"},
     {ORDERER(gaps_alarmed), .label = "outcome", .value = "alarmed"},
+    {"seqpush_repairs_total",
+     "Publishers asked for missing pushes: sent, or dropped as the peer is gone or has had too "
+     "many.",
+     COUNTER, FRONT(repairs_sent), .label = "result", .value = "sent"},
+    {FRONT(repairs_dropped), .label = "result", .value = "dropped"},
     {"seqpush_gaps_open", "Clients that wait for a missing push.", GAUGE, ORDERER(gaps_open)},
     {"seqpush_workers", "Sender workers that run.", GAUGE, .area = BROKER,
      .offset = offsetof(broker_stats_t, worker_count)},
@@ -110,7 +118,24 @@ static const metric_t s_metrics[] = {
      ORDERER(endpoints_moved)},
     {"seqpush_clients", "Clients with state.", GAUGE, ORDERER(clients)},
     {"seqpush_receivers", "Attached receivers and routes.", GAUGE, ORDERER(receivers)},
+    {"seqpush_auth_total",
+     "Handshakes, and requests and pushes of known keys that were denied, by result.", COUNTER,
+     GATE(admitted), .label = "result", .value = "admitted"},
+    {GATE(unknown_key), .label = "result", .value = "unknown_key"},
+    {GATE(no_curve), .label = "result", .value = "bad_handshake"},
+    {GATE(unfinished), .label = "result", .value = "unfinished_handshake"},
+    {FRONT(denied_key), .label = "result", .value = "denied_key"},
+    {FRONT(denied), .label = "result", .names = denied_name, .count = DENIED_CAUSES},
+    {ORDERER(denied_owner), .label = "result", .value = "denied_owner"},
     {"seqpush_publishers", "Peers that pushed lately.", GAUGE, FRONT(publishers)},
+    {"seqpush_journal_commit_seconds", "Commits of the journal.", HISTOGRAM, true,
+     JOURNAL(commit)},
+    {"seqpush_journal_batch_messages", "Pushes of a commit.", HISTOGRAM, JOURNAL(batch)},
+    {"seqpush_journal_commits_total", "Commits of the journal, by what became of them.", COUNTER,
+     JOURNAL(commits), .label = "result", .value = "kept"},
+    {JOURNAL(commits_failed), .label = "result", .value = "failed"},
+    {"seqpush_journal_failing", "1 while the journal cannot be written, and pushes are refused.",
+     GAUGE, JOURNAL(failing)},
     {"seqpush_metrics_scrape_duration_seconds", "Making this text, the scrapes so far.", HISTOGRAM,
      true, .area = SCRAPES},
     {"seqpush_build_info", "Always 1; the version is the label.", GAUGE, .area = VERSION,

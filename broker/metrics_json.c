@@ -40,6 +40,8 @@ static const figure_t s_front[] = {
     {FIGURE(front_stats_t, replies)},
     {FIGURE(front_stats_t, replies_dropped_unreachable)},
     {FIGURE(front_stats_t, replies_dropped_full)},
+    {FIGURE(front_stats_t, repairs_sent)},
+    {FIGURE(front_stats_t, repairs_dropped)},
     {FIGURE(front_stats_t, peers)},
     {FIGURE(front_stats_t, publishers)},
     {FIGURE(front_stats_t, reply_wait), .form = DURATIONS},

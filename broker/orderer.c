@@ -4,13 +4,15 @@
 #include "crew.h"
 #include "decider.h"
 #include "delivered.h"
+#include "keeper.h"
 #include "log.h"
+#include "pulse.h"
 #include "reply.h"
 #include <stdlib.h>
 #include <string.h>
 
 #define CHAINS_A_TURN 1 //  chains of requests taken before dispatches go out
-#define ALARMS_A_SECOND 10
+#define LAST_WITHIN 1000000000 //  ns that the journal has for what it is told at the end
 #define DRAIN_LOOK 5000000 //  ns between looks at what a drain waits for
 
 struct orderer {
@@ -19,8 +21,7 @@ struct orderer {
     core_t *core;
     crew_t *crew;
     decider_t decider;
-    int64_t alarms_since; //  when the present second of alarms began
-    unsigned alarms; //  in it
+    keeper_t *keeper; //  NULL: there is no journal
     bool drained;
     bool terminated;
 };
@@ -33,6 +34,7 @@ static crew_t *s_new_crew(const orderer_t *self)
     crew_settings_t wanted = {.core = self->core,
                               .batch_max = settings->batch_max,
                               .send_hwm = settings->send_hwm,
+                              .curve = settings->curve,
                               .stats = settings->stats};
     crew_t *crew = crew_new(&wanted);
     for (unsigned k = 0; crew && k < settings->worker_count; k++)
@@ -40,6 +42,16 @@ static crew_t *s_new_crew(const orderer_t *self)
     if (crew)
         crew_resize(crew, settings->worker_count);
     return crew;
+}
+
+static bool s_make_keeper(orderer_t *self)
+{
+    const orderer_settings_t *settings = &self->settings;
+    if (!settings->journal)
+        return true;
+    self->keeper = keeper_new(&(keeper_settings_t){
+        .core = self->core, .journal = settings->journal, .memory_max = settings->core.memory_max});
+    return self->keeper != NULL;
 }
 
 orderer_t *orderer_new(const orderer_settings_t *settings)
@@ -55,10 +67,16 @@ orderer_t *orderer_new(const orderer_settings_t *settings)
                                 .stats = self->stats,
                                 .instance = settings->instance,
                                 .allow_endpoint = settings->allow_endpoint,
-                                .allow_count = settings->allow_count};
-    if (!self->crew)
+                                .allow_count = settings->allow_count,
+                                .curve = settings->curve != NULL};
+    if (!self->crew || !s_make_keeper(self))
         orderer_destroy(&self, 0);
     return self;
+}
+
+core_t *orderer_core(orderer_t *self)
+{
+    return self->core;
 }
 
 uint64_t orderer_kept(const orderer_t *self)
@@ -88,33 +106,37 @@ static void s_tell_detached(orderer_t *self, const core_effect_t *effect)
     pipe_put(self->settings.front, &unasked->item, 1);
 }
 
-//  Peers decide how many holes there are, so only some a second are logged; the metric has them
-//  all.
-static bool s_may_log_alarm(orderer_t *self)
+static void s_ask_for_repair(orderer_t *self, const core_effect_t *effect)
 {
-    int64_t now = pipe_clock();
-    if (now - self->alarms_since > 1000000000) {
-        if (self->alarms > ALARMS_A_SECOND)
-            log_warning("%u more alarms of clients", self->alarms - ALARMS_A_SECOND);
-        self->alarms = 0;
-        self->alarms_since = now;
-    }
-    return ++self->alarms <= ALARMS_A_SECOND;
+    request_t *unasked = request_new(REPLY_REPAIR, effect->peer);
+    if (!unasked)
+        return;
+    Seqpush__V1__Repair body = SEQPUSH__V1__REPAIR__INIT;
+    body.client_id = (ProtobufCBinaryData){effect->id_size, (uint8_t *)effect->id};
+    body.epoch = effect->position.epoch;
+    body.from = effect->position.seq + 1;
+    body.to = effect->to;
+    Seqpush__V1__Reply reply = SEQPUSH__V1__REPLY__INIT;
+    reply.body_case = SEQPUSH__V1__REPLY__BODY_REPAIR;
+    reply.repair = &body;
+    unasked->reply = reply_pack(&reply, self->settings.instance, 0, &unasked->reply_size);
+    pipe_put(self->settings.front, &unasked->item, 1);
 }
 
-static void s_log_alarm(orderer_t *self, const core_effect_t *effect)
+//  Peers decide how many there are; the metrics have them all.
+static void s_log_alarm(const core_effect_t *effect)
 {
-    if (!s_may_log_alarm(self))
-        return;
     char id[2 * ID_MAX + 1];
     for (int i = 0; i < effect->id_size; i++)
         snprintf(id + 2 * i, 3, "%02x", effect->id[i]);
     if (effect->kind == EFFECT_EXPIRED)
-        log_warning("client %s (hex): %u pushes up to seq %" PRIu64 " of epoch %" PRIu64
+        log_limited(LOG_EXPIRIES, LOG_LEVEL_WARNING,
+                    "client %s (hex): %u pushes up to seq %" PRIu64 " of epoch %" PRIu64
                     " given up after delivery/retain_max",
                     id, effect->count, effect->position.seq, effect->position.epoch);
     else
-        log_warning("client %s (hex) waits for seq %" PRIu64 " of epoch %" PRIu64, id,
+        log_limited(LOG_GAPS, LOG_LEVEL_WARNING,
+                    "client %s (hex) waits for seq %" PRIu64 " of epoch %" PRIu64, id,
                     effect->position.seq + 1, effect->position.epoch);
 }
 
@@ -128,8 +150,10 @@ static void s_do_effects(orderer_t *self)
             crew_close(self->crew, effect.receiver);
         else if (effect.kind == EFFECT_DETACHED)
             s_tell_detached(self, &effect);
+        else if (effect.kind == EFFECT_REPAIR)
+            s_ask_for_repair(self, &effect);
         else
-            s_log_alarm(self, &effect);
+            s_log_alarm(&effect);
     }
 }
 
@@ -140,7 +164,8 @@ static void s_decide(orderer_t *self, request_t *request, int64_t now)
     decider_decide(&self->decider, request, now);
     //  What is unasked goes first: it was decided before the answer is given.
     s_do_effects(self);
-    pipe_put(self->settings.front, &request->item, 1);
+    if (!self->keeper || keeper_decided(self->keeper, request))
+        pipe_put(self->settings.front, &request->item, 1);
 }
 
 static bool s_take_requests(orderer_t *self, int64_t now)
@@ -154,11 +179,27 @@ static bool s_take_requests(orderer_t *self, int64_t now)
         while (item) {
             request_t *request = (request_t *)item;
             item = item->next;
-            s_decide(self, request, now);
+            if (!self->keeper || !keeper_take(self->keeper, request, self->decider.draining, now))
+                s_decide(self, request, now);
         }
         pipe_flush(self->settings.front);
     }
     return true;
+}
+
+//  Decides what the journal has done with.
+static bool s_take_kept(orderer_t *self, int64_t now)
+{
+    bool any = false, decide;
+    request_t *request;
+    while ((request = keeper_next(self->keeper, &decide))) {
+        any = true;
+        if (decide)
+            s_decide(self, request, now);
+        else
+            pipe_put(self->settings.front, &request->item, 1);
+    }
+    return any;
 }
 
 //  ---- dispatches --------------------------------------------------------------------------------
@@ -180,6 +221,8 @@ static void s_flush(orderer_t *self)
 {
     crew_flush(self->crew);
     pipe_flush(self->settings.front);
+    if (self->keeper)
+        pipe_flush(self->settings.journal);
 }
 
 //  ---- the actor ---------------------------------------------------------------------------------
@@ -210,6 +253,8 @@ static void s_control(orderer_t *self, zsock_t *control)
         s_add_worker(self, control);
     else if (command && strcmp(command, "RESIZE") == 0)
         s_resize(self, control);
+    else if (command && strcmp(command, PULSE_COMMAND) == 0)
+        stats_add(&self->stats->pulses, 1);
     zstr_free(&command);
 }
 
@@ -231,6 +276,8 @@ static void s_look_at_drain(orderer_t *self, zsock_t *control)
 static long s_timeout(const orderer_t *self)
 {
     int64_t next = core_next_tick(self->core), now = pipe_clock();
+    if (self->keeper && keeper_next_tick(self->keeper) < next)
+        next = keeper_next_tick(self->keeper);
     if (self->decider.draining && !self->drained && next > now + DRAIN_LOOK)
         next = now + DRAIN_LOOK;
     if (next == INT64_MAX)
@@ -240,12 +287,28 @@ static long s_timeout(const orderer_t *self)
 
 static void s_wait(orderer_t *self, zsock_t *control)
 {
-    zmq_pollitem_t items[STATS_WORKERS_MAX + 2] = {
+    zmq_pollitem_t items[STATS_WORKERS_MAX + 3] = {
         {zsock_resolve(control), 0, ZMQ_POLLIN, 0},
         {pipe_socket(self->settings.front), 0, ZMQ_POLLIN, 0}};
     int count = 2 + crew_poll_items(self->crew, items + 2);
+    if (self->keeper)
+        items[count++] = (zmq_pollitem_t){pipe_socket(self->settings.journal), 0, ZMQ_POLLIN, 0};
     if (zmq_poll(items, count, s_timeout(self)) > 0 && items[0].revents)
         s_control(self, control);
+}
+
+//  Gives the journal the positions that it lacks, and waits until it has them, but not for a disk that
+//  is not well.
+static void s_tell_last(orderer_t *self)
+{
+    int64_t end = pipe_clock() + LAST_WITHIN;
+    zmq_pollitem_t item = {pipe_socket(self->settings.journal), 0, ZMQ_POLLIN, 0};
+    keeper_tell(self->keeper, true, pipe_clock());
+    while (pipe_flush(self->settings.journal), keeper_is_busy(self->keeper)) {
+        if (!s_take_kept(self, pipe_clock()) && pipe_clock() >= end)
+            return;
+        zmq_poll(&item, 1, 10);
+    }
 }
 
 void orderer_run(zsock_t *control, void *args)
@@ -256,12 +319,16 @@ void orderer_run(zsock_t *control, void *args)
     while (!self->terminated) {
         int64_t now = pipe_clock();
         bool busy = crew_take_reports(self->crew, now);
+        if (self->keeper)
+            busy |= s_take_kept(self, now);
         busy |= s_take_requests(self, now);
         if (core_next_tick(self->core) <= now)
             core_tick(self->core, now);
         s_do_effects(self);
         s_dispatch(self, now);
         delivered_tell(self->core, self->settings.front, self->settings.instance);
+        if (self->keeper)
+            keeper_tell(self->keeper, false, now);
         s_flush(self);
         s_release_workers(self, control);
         s_look_at_drain(self, control);
@@ -270,6 +337,8 @@ void orderer_run(zsock_t *control, void *args)
         else
             s_control(self, control);
     }
+    if (self->keeper)
+        s_tell_last(self);
 }
 
 //  ---- the end -----------------------------------------------------------------------------------
@@ -297,6 +366,7 @@ void orderer_destroy(orderer_t **self_p, uint32_t linger)
         return;
     if (self->crew)
         s_close_endpoints(self, linger);
+    keeper_destroy(&self->keeper);
     core_destroy(&self->core);
     crew_destroy(&self->crew);
     free(self);

@@ -41,6 +41,15 @@ void peer_forget(peer_table_t *self, peer_t *peer)
     free(peer);
 }
 
+peer_t *peer_renew(peer_table_t *self, peer_t *peer)
+{
+    uint8_t route[UINT8_MAX];
+    size_t route_size = peer->route_size;
+    memcpy(route, peer->route, route_size);
+    peer_forget(self, peer);
+    return peer_find(self, route, route_size);
+}
+
 void peer_fini(peer_table_t *self)
 {
     peer_t *peer, *next;

@@ -12,6 +12,8 @@
 
 typedef struct peer {
     uint64_t number;
+    const struct access_key *key; //  as it is in the front's table; NULL: to be looked up
+    uint64_t owner; //  a number that stands for the key; 0: nobody was asked
     uint32_t undecided; //  pushes received and not decided
     bool delimited; //  sends an empty delimiter (REQ), so gets one
     bool owed; //  a PushAck is gathered for it
@@ -19,6 +21,8 @@ typedef struct peer {
     struct peer *next_owed;
     int64_t heard_at;
     int64_t pushed_at; //  0: never
+    int64_t repairs_since; //  when the present second of Repairs began
+    uint32_t repairs; //  in it
     UT_hash_handle by_route;
     UT_hash_handle by_number;
     uint8_t route_size;
@@ -34,6 +38,10 @@ typedef struct {
 
 //  The peer with this routing id, made if it is new. NULL: no memory.
 peer_t *peer_find(peer_table_t *self, const void *route, size_t route_size);
+
+//  Forgets a peer, which must not be owed anything, and makes another one with its routing id. NULL: no
+//  memory.
+peer_t *peer_renew(peer_table_t *self, peer_t *peer);
 
 //  The peer with this number, or NULL if it was forgotten.
 peer_t *peer_numbered(peer_table_t *self, uint64_t number);

@@ -2,6 +2,7 @@
 
 #include "receiver.h"
 #include <stdlib.h>
+#include <string.h>
 
 void receiver_link(receiver_t *self, client_t *client)
 {
@@ -64,6 +65,14 @@ client_t *receiver_unqueue(receiver_t *self)
     if (client)
         s_drop_from_queue(self, client);
     return client;
+}
+
+void receiver_set_key(receiver_t *self, const char *server_key)
+{
+    size_t size = server_key ? strnlen(server_key, RECEIVER_KEY_SIZE - 1) : 0;
+    if (size)
+        memcpy(self->server_key, server_key, size);
+    self->server_key[size] = '\0';
 }
 
 void receiver_free(receiver_t *self)

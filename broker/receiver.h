@@ -24,6 +24,9 @@ typedef enum {
     RECEIVER_ENDED, //  detached; waits for the dispatches that are with workers
 } receiver_kind_t;
 
+//  Bytes of a key as text, with the NUL.
+#define RECEIVER_KEY_SIZE 41
+
 //  Prefixes of client ids that a receiver may have.
 #define RECEIVER_PREFIXES 64
 
@@ -38,7 +41,9 @@ typedef struct receiver {
     bool ready; //  in the core's ready queue
     uint64_t generation; //  of the session; 0: deliveries are taken as they are
     uint64_t peer; //  the front's number for whom to tell
+    uint64_t owner; //  whose key has the session; 0: nobody was asked
     char *address; //  endpoint
+    char server_key[RECEIVER_KEY_SIZE]; //  CURVE key of the endpoint; empty: plaintext
     receiver_prefix_t *prefixes; //  all clients that begin with one, unless attached by name
     uint32_t prefix_count;
 
@@ -77,6 +82,9 @@ typedef struct receiver {
     uint8_t id_size;
     uint8_t id[ID_MAX];
 } receiver_t;
+
+//  Sets the CURVE key of its endpoint; NULL or empty: plaintext.
+void receiver_set_key(receiver_t *self, const char *server_key);
 
 //  Frees a receiver that is in no table and no list any more.
 void receiver_free(receiver_t *self);

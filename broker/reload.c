@@ -37,6 +37,16 @@ static const char *s_value(char *text)
     return value;
 }
 
+static void s_swap_keys(config_t *a, config_t *b)
+{
+    config_access_t *keys = a->security.keys;
+    size_t count = a->security.key_count;
+    a->security.keys = b->security.keys;
+    a->security.key_count = b->security.key_count;
+    b->security.keys = keys;
+    b->security.key_count = count;
+}
+
 static void s_swap(const config_key_t *key, config_t *a, config_t *b)
 {
     void *one = config_key_field(key, a), *other = config_key_field(key, b);
@@ -44,12 +54,23 @@ static void s_swap(const config_key_t *key, config_t *a, config_t *b)
         char *text = *(char **)one;
         *(char **)one = *(char **)other;
         *(char **)other = text;
+    } else if (key->type == KEY_SECTIONS) {
+        assert(key->section == SECTION_ACCESS);
+        s_swap_keys(a, b);
     } else {
         assert(key->type == KEY_UINT32);
         uint32_t number = *(uint32_t *)one;
         *(uint32_t *)one = *(uint32_t *)other;
         *(uint32_t *)other = number;
     }
+}
+
+static void s_log_taken(const config_key_t *key, char *before, char *after)
+{
+    if (key->type == KEY_SECTIONS)
+        log_info("%s has changed, from now on", key->path);
+    else
+        log_info("%s was %s and is %s from now on", key->path, s_value(before), s_value(after));
 }
 
 //  Returns true if the key has changed and takes effect.
@@ -59,7 +80,7 @@ static bool s_take(const config_key_t *key, config_t *running, config_t *fresh)
     bool same = s_is_same(before, after), takes = !same && key->live;
     if (takes) {
         s_swap(key, running, fresh);
-        log_info("%s was %s and is %s from now on", key->path, s_value(before), s_value(after));
+        s_log_taken(key, before, after);
     } else if (!same) {
         log_warning("%s has changed, which needs a restart to take effect", key->path);
     }

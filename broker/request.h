@@ -29,7 +29,8 @@ typedef enum {
     REQUEST_SKIP,
     REQUEST_RESET,
     REQUEST_REFUSED, //  cannot be taken: the front has put the Error into it
-    REPLY_UNASKED //  not a request: what the orderer tells a peer by itself
+    REPLY_UNASKED, //  not a request: what the orderer tells a peer by itself
+    REPLY_REPAIR //  the same: a Repair, of which a peer gets only so many
 } request_kind_t;
 
 typedef struct request {
@@ -37,7 +38,9 @@ typedef struct request {
     request_kind_t kind;
     bool delimited; //  came with an empty delimiter frame (REQ): the answer gets one too
     bool confirm; //  CONFIRM_DELIVERED
+    bool admin; //  of a key that may end what is another's
     uint64_t peer; //  the front's number for the peer
+    uint64_t owner; //  whose key it came with; 0: nobody is asked
     uint64_t request_id;
     int64_t received_at; //  monotonic ns
     frame_t *frame; //  holds one reference until the request is decided, then NULL

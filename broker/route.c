@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static receiver_t *s_route_receiver(core_t *self, const char *endpoint)
+static receiver_t *s_route_receiver(core_t *self, const core_route_t *route)
 {
-    receiver_t *receiver = receiver_table_at(self, endpoint);
+    receiver_t *receiver = receiver_table_at(self, route->endpoint);
     if (receiver)
         return receiver;
     receiver = calloc(1, sizeof *receiver);
@@ -16,7 +16,8 @@ static receiver_t *s_route_receiver(core_t *self, const char *endpoint)
     receiver->kind = RECEIVER_ROUTE;
     receiver->resend.kind = TIMER_RESEND;
     receiver->ack_none = true;
-    if (!receiver_table_place(self, receiver, endpoint)) {
+    receiver_set_key(receiver, route->server_key);
+    if (!receiver_table_place(self, receiver, route->endpoint)) {
         free(receiver);
         return NULL;
     }
@@ -33,7 +34,7 @@ bool route_open_all(core_t *self)
     for (size_t i = 0; i < count; i++) {
         route_t *route = &self->routes[i];
         route->match = strdup(self->settings.routes[i].match);
-        route->receiver = s_route_receiver(self, self->settings.routes[i].endpoint);
+        route->receiver = s_route_receiver(self, &self->settings.routes[i]);
         self->route_count = i + 1;
         if (!route->match || !route->receiver)
             return false;

@@ -48,6 +48,8 @@ static void s_new_session(core_t *self, receiver_t *receiver, const core_attach_
     receiver->generation = self->next_generation++;
     receiver->peer = attach->peer;
     receiver->ack_none = attach->ack_none;
+    receiver->owner = attach->owner;
+    receiver_set_key(receiver, attach->server_key);
     session_open(self, receiver);
     for (client_t *client = receiver->clients; client; client = client->next) {
         redelivery_restart(self, client);
@@ -106,10 +108,27 @@ static receiver_t *s_new_receiver(core_t *self, const core_attach_t *attach)
     return receiver_table_add(self, attach->id, attach->id_size);
 }
 
+//  True if another key has a session with it. One that is gone is for whoever may have it.
+static bool s_is_foreign(const receiver_t *receiver, const core_attach_t *attach)
+{
+    return receiver && receiver->kind == RECEIVER_ATTACHED && receiver->owner != attach->owner;
+}
+
+//  True if the receiver's session is the one that the Attach is of.
+static bool s_is_same_session(const receiver_t *receiver, const core_attach_t *attach)
+{
+    return receiver->kind == RECEIVER_ATTACHED && receiver->peer == attach->peer &&
+           receiver->ack_none == attach->ack_none &&
+           strcmp(receiver->server_key, attach->server_key ? attach->server_key : "") == 0;
+}
+
 receiver_t *core_attach(core_t *self, const core_attach_t *attach, int64_t now, error_code_t *code)
 {
     receiver_t *receiver = receiver_table_find(self, attach->id, attach->id_size);
     receiver_t *holder = receiver_table_at(self, attach->address);
+    *code = ERROR_FORBIDDEN;
+    if (s_is_foreign(receiver, attach) || s_is_foreign(holder, attach))
+        return NULL;
     *code = ERROR_ENDPOINT_REFUSED;
     if (holder && holder->kind == RECEIVER_ROUTE)
         return NULL;
@@ -133,8 +152,7 @@ receiver_t *core_attach(core_t *self, const core_attach_t *attach, int64_t now, 
         if (!receiver_table_place(self, receiver, attach->address))
             return NULL;
     }
-    if (receiver->kind != RECEIVER_ATTACHED || receiver->peer != attach->peer ||
-        receiver->ack_none != attach->ack_none)
+    if (!s_is_same_session(receiver, attach))
         s_new_session(self, receiver, attach);
     receiver->heard_at = now;
     timer_arm(&self->timers, &receiver->timer, now + self->settings.receiver_timeout);

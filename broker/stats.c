@@ -68,6 +68,17 @@ const char *error_code_name(unsigned code)
     return code < ERROR_CODES ? names[code] : "unknown";
 }
 
+const char *denied_name(unsigned cause)
+{
+    static const char *const names[] = {
+        [DENIED_ROLE] = "denied_role",
+        [DENIED_CLIENT] = "denied_client",
+        [DENIED_RECEIVER] = "denied_receiver",
+        [DENIED_ENDPOINT] = "denied_endpoint",
+    };
+    return names[cause];
+}
+
 const char *outcome_name(unsigned outcome)
 {
     static const char *const names[OUTCOMES] = {

@@ -100,11 +100,23 @@ typedef enum {
     ERROR_CODES
 } error_code_t;
 
+//  What a key may not do: what its roles, or its globs of clients, receivers or endpoints do not allow.
+typedef enum {
+    DENIED_ROLE,
+    DENIED_CLIENT,
+    DENIED_RECEIVER,
+    DENIED_ENDPOINT,
+    DENIED_CAUSES
+} denied_t;
+
 //  Why a client's entries were sent anew.
 typedef enum { GO_BACK_MISSING, GO_BACK_TIMEOUT, GO_BACK_GENERATION, GO_BACKS } go_back_t;
 
 //  The code as it goes over the wire and stands in metrics.
 const char *error_code_name(unsigned code);
+
+//  The cause as it stands in metrics: denied_role, ...
+const char *denied_name(unsigned cause);
 
 //  The outcome as it stands in metrics, in logs and in the tool: accepted, duplicate, ...
 const char *outcome_name(unsigned outcome);
@@ -116,10 +128,23 @@ typedef struct {
     stats_t replies; //  frames given to the ROUTER
     stats_t replies_dropped_unreachable; //  the peer is gone
     stats_t replies_dropped_full; //  the peer does not read
+    stats_t repairs_sent; //  Repairs given to the ROUTER
+    stats_t repairs_dropped; //  the peer is gone, does not read, or has had too many
     stats_t peers; //  gauge: peers heard of lately
     stats_t publishers; //  gauge: those that pushed lately
+    stats_t denied[DENIED_CAUSES]; //  requests and pushes that a key may not ask for, by cause
+    stats_t denied_key; //  requests of a key that is not known any more
+    stats_t pulses; //  signs of life given to the main thread
     histogram_t reply_wait; //  ns, pipe from the orderer
 } front_stats_t;
+
+typedef struct {
+    stats_t admitted; //  handshakes of keys that are known
+    stats_t unknown_key; //  handshakes of others
+    stats_t no_curve; //  handshakes in another way, or against the protocol
+    stats_t unfinished; //  handshakes that took too long, or were broken off
+    stats_t pulses; //  signs of life given to the main thread
+} gate_stats_t;
 
 typedef struct {
     stats_t outcomes[OUTCOMES]; //  pushes decided, by outcome
@@ -153,8 +178,10 @@ typedef struct {
     stats_t acks_unknown; //  acks of an unknown receiver or of another's client
     stats_t endpoints_moved; //  from one worker to another
     stats_t attaches; //  Attach requests granted
+    stats_t denied_owner; //  requests for a receiver or endpoint that belongs to another key
     stats_t takeovers; //  clients or endpoints taken over by another receiver
     stats_t receivers_timed_out;
+    stats_t pulses; //  signs of life given to the main thread
     histogram_t enqueue; //  ns: front receive to outcome decided
     histogram_t ordering_wait; //  ns: accepted to released
     histogram_t delivery; //  ns: first send to the receiver's ack
@@ -173,6 +200,7 @@ typedef struct {
     stats_t backlog_messages; //  gauge: taken from the pipe, not yet sent
     stats_t endpoints; //  gauge: PUSH sockets
     stats_t endpoints_blocked; //  gauge
+    stats_t pulses; //  signs of life given to the main thread
     histogram_t send; //  ns: the socket call
     histogram_t batch_wait; //  ns, pipe from the orderer
 
@@ -180,13 +208,24 @@ typedef struct {
     _Alignas(STATS_LINE) stats_t inflight_messages;
 } worker_stats_t;
 
+typedef struct {
+    stats_t commits; //  groups that are kept
+    stats_t commits_failed; //  groups that the disk refused
+    stats_t failing; //  gauge: 1 while it does
+    histogram_t commit; //  ns, of a group
+    histogram_t batch; //  pushes of a group
+    histogram_t wait; //  ns, pipe from the orderer
+} journal_stats_t;
+
 //  All figures of a broker. The workers' are appended as workers are added and stay until the end.
 #define STATS_WORKERS_MAX 256
 
 typedef struct {
     _Alignas(STATS_LINE) front_stats_t front;
+    _Alignas(STATS_LINE) gate_stats_t gate;
     _Alignas(STATS_LINE) orderer_stats_t orderer;
     _Alignas(STATS_LINE) _Atomic(worker_stats_t *) workers[STATS_WORKERS_MAX];
+    _Alignas(STATS_LINE) journal_stats_t journal;
     stats_t worker_count; //  gauge: workers that run
     uint64_t instance;
     int64_t started; //  monotonic ns

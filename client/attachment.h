@@ -23,6 +23,7 @@ typedef struct {
     const void *id; //  receiver_id
     size_t id_size;
     const char *endpoint; //  that the broker is told
+    const char *server_key; //  CURVE key of the endpoint; empty: plaintext
     bool no_acks;
     uint32_t heartbeat; //  ms
     //  Called inside attachment_reply: the stream goes on after `position`, which is not the one

@@ -88,6 +88,7 @@ static bool s_send_attach(attachment_t *self)
     Seqpush__V1__Attach body = SEQPUSH__V1__ATTACH__INIT;
     body.receiver_id = s_binary(self->id, self->id_size);
     body.endpoint = (char *)self->endpoint;
+    body.server_key = (char *)self->server_key;
     body.ack_mode =
         self->no_acks ? SEQPUSH__V1__ACK_MODE__ACK_NONE : SEQPUSH__V1__ACK_MODE__ACK_CUMULATIVE;
     body.n_clients = self->ask->count;

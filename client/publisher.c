@@ -19,7 +19,7 @@
 
 static void s_set_defaults(seqpush_publisher_options_t *options)
 {
-    options->broker = NULL;
+    options->broker = options->key_file = options->server_key = NULL;
     if (!options->batch_max)
         options->batch_max = BATCH_MAX;
     if (!options->batch_bytes)
@@ -32,14 +32,25 @@ static void s_set_defaults(seqpush_publisher_options_t *options)
         options->reply_timeout = REPLY_TIMEOUT;
 }
 
-static bool s_connect(seqpush_publisher_t *self, const char *broker)
+static bool s_secure(void *socket, const seqpush_publisher_options_t *options)
+{
+    certificate_t certificate;
+    int rc = socket_read_keys(&certificate, options->key_file, options->server_key);
+    bool ok = rc == 0 || (rc > 0 && socket_secure(socket, &certificate, options->server_key));
+    certificate_forget(&certificate);
+    if (rc < 0)
+        errno = -rc;
+    return ok;
+}
+
+static bool s_connect(seqpush_publisher_t *self, const seqpush_publisher_options_t *options)
 {
     self->socket = socket_open(ZMQ_DEALER);
-    if (!self->socket)
+    if (!self->socket || !s_secure(self->socket, options))
         return false;
     if (self->options.confirm && !(self->monitor = socket_monitor(self->socket)))
         return false;
-    if (zmq_connect(self->socket, broker) == 0)
+    if (zmq_connect(self->socket, options->broker) == 0)
         return true;
     errno = EINVAL;
     return false;
@@ -68,7 +79,7 @@ seqpush_publisher_t *seqpush_publisher_new(const seqpush_publisher_options_t *op
         return NULL;
     self->options = *options;
     s_set_defaults(&self->options);
-    if (!s_connect(self, options->broker)) {
+    if (!s_connect(self, options)) {
         int error = errno;
         seqpush_publisher_destroy(&self);
         errno = error;

@@ -57,12 +57,41 @@ static bool s_copy_options(seqpush_receiver_t *self, const seqpush_receiver_opti
     return true;
 }
 
+static bool s_open_plain(seqpush_receiver_t *self)
+{
+    self->pull = socket_open(ZMQ_PULL);
+    self->dealer = self->pull ? socket_open(ZMQ_DEALER) : NULL;
+    return self->dealer != NULL;
+}
+
+static bool s_open_guarded(seqpush_receiver_t *self, const certificate_t *certificate)
+{
+    int rc = guard_open(&self->guard, self->options.server_key);
+    if (rc < 0) {
+        errno = -rc;
+        return false;
+    }
+    memcpy(self->public_key, certificate->public_key, sizeof self->public_key);
+    self->pull = guard_socket(&self->guard, certificate);
+    self->dealer = self->pull ? socket_open(ZMQ_DEALER) : NULL;
+    return self->dealer && socket_secure(self->dealer, certificate, self->options.server_key);
+}
+
+static bool s_open_sockets(seqpush_receiver_t *self)
+{
+    certificate_t certificate;
+    int rc = socket_read_keys(&certificate, self->options.key_file, self->options.server_key);
+    bool ok = rc > 0 ? s_open_guarded(self, &certificate) : rc == 0 && s_open_plain(self);
+    certificate_forget(&certificate);
+    if (rc < 0)
+        errno = -rc;
+    return ok;
+}
+
 static bool s_open(seqpush_receiver_t *self)
 {
     size_t size = sizeof self->endpoint;
-    self->pull = socket_open(ZMQ_PULL);
-    self->dealer = self->pull ? socket_open(ZMQ_DEALER) : NULL;
-    if (!self->dealer)
+    if (!s_open_sockets(self))
         return false;
     if (zmq_bind(self->pull, self->options.bind ? self->options.bind : BIND) == -1 ||
         zmq_getsockopt(self->pull, ZMQ_LAST_ENDPOINT, self->endpoint, &size) == -1)
@@ -81,6 +110,7 @@ static bool s_init_attachment(seqpush_receiver_t *self)
         .id = self->id,
         .id_size = self->options.id_size,
         .endpoint = self->advertised ? self->advertised : self->endpoint,
+        .server_key = self->public_key,
         .no_acks = self->options.ack_mode == SEQPUSH_ACK_NONE,
         .heartbeat = self->options.heartbeat,
         .on_jump = s_on_jump,
@@ -107,6 +137,7 @@ seqpush_receiver_t *seqpush_receiver_new(const seqpush_receiver_options_t *optio
         errno = error;
     } else {
         self->options.broker = self->options.bind = self->options.advertise = NULL;
+        self->options.key_file = self->options.server_key = NULL;
         self->options.id = self->id;
     }
     return self;
@@ -186,6 +217,7 @@ static int s_take_replies(seqpush_receiver_t *self)
 static int s_turn(seqpush_receiver_t *self)
 {
     self->attachment.blocked = false;
+    guard_answer(&self->guard);
     int rc = s_take_replies(self);
     self->turned_at = self->clocked_at = socket_clock();
     attachment_beat(&self->attachment, self->turned_at);
@@ -209,14 +241,17 @@ static int64_t s_ack_at(const seqpush_receiver_t *self)
 static int s_wait(seqpush_receiver_t *self, int64_t until)
 {
     bool blocked = self->attachment.blocked;
-    zmq_pollitem_t items[] = {
-        {.socket = self->dealer, .events = (short)(ZMQ_POLLIN | (blocked ? ZMQ_POLLOUT : 0))},
-        {.socket = self->pull, .events = ZMQ_POLLIN},
-    };
+    int count = 1;
+    zmq_pollitem_t items[3] = {
+        {.socket = self->dealer, .events = (short)(ZMQ_POLLIN | (blocked ? ZMQ_POLLOUT : 0))}};
+    if (self->guard.zap)
+        items[count++] = (zmq_pollitem_t){.socket = self->guard.zap, .events = ZMQ_POLLIN};
+    if (receiver_may_read(self))
+        items[count++] = (zmq_pollitem_t){.socket = self->pull, .events = ZMQ_POLLIN};
     until = socket_earlier(until, attachment_due_at(&self->attachment));
     if (self->acks.received && !blocked)
         until = socket_earlier(until, s_ack_at(self));
-    return socket_wait(items, receiver_may_read(self) ? 2 : 1, until);
+    return socket_wait(items, count, until);
 }
 
 //  What went wrong with the store, told once.
@@ -247,6 +282,17 @@ long seqpush_receiver_poll(seqpush_receiver_t *self, int timeout_ms)
 
 //  ---- the end -----------------------------------------------------------------------------------
 
+static void s_close_pull(seqpush_receiver_t *self)
+{
+    if (!self->guard.context) {
+        socket_close(&self->pull);
+        return;
+    }
+    if (self->pull)
+        zmq_close(self->pull);
+    guard_close(&self->guard);
+}
+
 void seqpush_receiver_destroy(seqpush_receiver_t **self_p)
 {
     seqpush_receiver_t *self = *self_p;
@@ -258,7 +304,7 @@ void seqpush_receiver_destroy(seqpush_receiver_t **self_p)
         attachment_farewell(&self->attachment);
     }
     socket_close(&self->dealer);
-    socket_close(&self->pull);
+    s_close_pull(self);
     positions_fini(&self->positions);
     delivery_fini(&self->delivery);
     attachment_fini(&self->attachment);

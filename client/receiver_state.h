@@ -8,6 +8,7 @@
 
 #include "acks.h"
 #include "attachment.h"
+#include "guard.h"
 
 struct seqpush_receiver {
     seqpush_receiver_options_t options;
@@ -16,6 +17,8 @@ struct seqpush_receiver {
     char *advertised; //  what the broker is told instead, or NULL
     void *dealer;
     void *pull;
+    guard_t guard; //  of the PULL socket, with CURVE
+    char public_key[CERTIFICATE_KEY_SIZE]; //  of the PULL socket; empty without CURVE
     positions_t positions;
     attachment_t attachment;
     delivery_t delivery; //  the one that is handed out

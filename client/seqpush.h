@@ -90,6 +90,10 @@ typedef struct {
     void (*on_delivered)(void *arg, const void *client_id, size_t client_id_size, uint64_t epoch,
                          uint64_t seq, bool given_up);
     void *arg;
+    //  CURVE: the file with the own key pair, as `seqpush keygen` makes it, and the broker's public
+    //  key, 40 characters of Z85. NULL, both of them: plaintext.
+    const char *key_file;
+    const char *server_key;
 } seqpush_publisher_options_t;
 
 typedef struct {
@@ -104,7 +108,8 @@ typedef struct {
 } seqpush_publisher_stats_t;
 
 //  Makes a publisher and starts to connect; it need not be there yet. Returns NULL with errno set
-//  (EINVAL for an endpoint that cannot be). The options are copied.
+//  (EINVAL for an endpoint or a server_key that cannot be, EACCES for a key_file that cannot be used:
+//  it has to be its owner's alone, mode 0600). The options are copied.
 seqpush_publisher_t *seqpush_publisher_new(const seqpush_publisher_options_t *options);
 
 //  Closes the connection; what is undecided is dropped. Takes NULL, sets the pointer to NULL.
@@ -237,6 +242,11 @@ typedef struct {
     void (*on_detached)(void *arg, const void *client_id, size_t client_id_size,
                         const char *reason);
     void *arg;
+    //  CURVE: the file with the own key pair and the broker's public key, as a publisher has them. The
+    //  PULL socket then has the same pair, lets nobody in but the broker, and has a context of its own.
+    //  NULL, both of them: plaintext.
+    const char *key_file;
+    const char *server_key;
 } seqpush_receiver_options_t;
 
 typedef struct {
@@ -259,7 +269,7 @@ typedef struct {
 } seqpush_receiver_stats_t;
 
 //  Binds the PULL socket and starts to connect to the broker. Returns NULL with errno set
-//  (EINVAL, EADDRINUSE). The options, strings and id are copied. on_push must be there.
+//  (EINVAL, EADDRINUSE, EACCES as for a publisher). The options, strings and id are copied. on_push must be there.
 seqpush_receiver_t *seqpush_receiver_new(const seqpush_receiver_options_t *options);
 
 //  Sends the last acks and a Detach, waits for the answer up to 100 ms, closes. Takes NULL, sets

@@ -72,20 +72,44 @@ static void s_configure(void *self, int type)
     s_set(self, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX);
 }
 
+void *socket_make(void *context, int type)
+{
+    void *self = zmq_socket(context, type);
+    if (self)
+        s_configure(self, type);
+    return self;
+}
+
 void *socket_open(int type)
 {
     void *context = s_acquire_context();
     if (!context)
         return NULL;
-    void *self = zmq_socket(context, type);
-    if (self) {
-        s_configure(self, type);
-    } else {
+    void *self = socket_make(context, type);
+    if (!self) {
         int error = errno;
         s_release_context();
         errno = error;
     }
     return self;
+}
+
+bool socket_secure(void *self, const certificate_t *certificate, const char *server_key)
+{
+    size_t size = CERTIFICATE_KEY_SIZE;
+    return zmq_setsockopt(self, ZMQ_CURVE_SERVERKEY, server_key, size) == 0 &&
+           zmq_setsockopt(self, ZMQ_CURVE_PUBLICKEY, certificate->public_key, size) == 0 &&
+           zmq_setsockopt(self, ZMQ_CURVE_SECRETKEY, certificate->secret_key, size) == 0;
+}
+
+int socket_read_keys(certificate_t *certificate, const char *key_file, const char *server_key)
+{
+    *certificate = (certificate_t){0};
+    if (!key_file && !server_key)
+        return 0;
+    if (!key_file || !server_key || !certificate_is_key(server_key))
+        return -EINVAL;
+    return certificate_read(certificate, key_file) ? -EACCES : 1;
 }
 
 void socket_close(void **self_p)

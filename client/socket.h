@@ -7,6 +7,7 @@
 #ifndef SEQPUSH_SOCKET_H
 #define SEQPUSH_SOCKET_H
 
+#include "certificate.h"
 #include "seqpush.pb-c.h"
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,6 +20,17 @@
 //  lost with a connection is found by whoever waits for a reply. Its high-water marks are off,
 //  because credit bounds what is under way.
 void *socket_open(int type);
+
+//  Makes a socket of another context, with the same settings; zmq_close closes it.
+void *socket_make(void *context, int type);
+
+//  Reads the keys that options name. Returns 1, 0 if they name none, -EINVAL if they name one of the two
+//  alone or no key, -EACCES if the file cannot be used.
+int socket_read_keys(certificate_t *certificate, const char *key_file, const char *server_key);
+
+//  Makes it the CURVE client of the server with this key, before it connects. Returns false with errno
+//  set.
+bool socket_secure(void *self, const certificate_t *certificate, const char *server_key);
 
 //  Closes it at once, dropping what is unsent. Takes NULL, sets the pointer to NULL.
 void socket_close(void **self_p);

@@ -14,6 +14,7 @@ static const struct {
     {"status", status_run, "print the broker's figures"},
     {"skip", skip_run, "give up seqs that are missing"},
     {"reset", reset_run, "start a client's sequence over in a new epoch"},
+    {"keygen", keygen_run, "make a CURVE key pair"},
     {"journal", journal_run, "look into the store of a broker that does not run"},
     {"bench", bench_run, "put load on a broker and check every push"},
 };
@@ -32,10 +33,21 @@ static void s_help(void)
     puts("\nOptions of all commands, before or after the command:\n"
          "  --broker ENDPOINT  the broker's front (tcp://127.0.0.1:5570)\n"
          "  --http ADDRESS     the broker's http address (127.0.0.1:5580)\n"
+         "  --key FILE         the own CURVE keys, of seqpush keygen\n"
+         "  --server-key KEY   the broker's public key\n"
          "  --json             print results as JSON\n"
          "  -h, --help         print help, of the command if there is one\n"
          "  -V, --version      print the version\n"
          "\n'seqpush COMMAND --help' tells about a command.");
+}
+
+static bool s_takes_argument(const char *option)
+{
+    static const char *const options[] = {"--broker", "--http", "--key", "--server-key"};
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+        if (strcmp(option, options[i]) == 0)
+            return true;
+    return false;
 }
 
 //  Skips the common options before the command's name: they are read again with the command's own.
@@ -43,7 +55,7 @@ static void s_help(void)
 static int s_find_command(int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--broker") == 0 || strcmp(argv[i], "--http") == 0)
+        if (s_takes_argument(argv[i]))
             i++;
         else if (argv[i][0] != '-')
             return i;

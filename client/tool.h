@@ -17,6 +17,8 @@ enum { TOOL_OK = 0, TOOL_BAD = 1, TOOL_USAGE = 2, TOOL_UNABLE = 3 };
 typedef struct {
     const char *broker; //  front endpoint
     const char *http; //  the broker's http address
+    const char *key; //  file with the own CURVE keys; NULL: plaintext
+    const char *server_key; //  the broker's
     bool json; //  results as JSON
 } tool_t;
 
@@ -203,6 +205,7 @@ int push_run(tool_t *tool, int argc, char **argv);
 int receive_run(tool_t *tool, int argc, char **argv);
 int status_run(tool_t *tool, int argc, char **argv);
 int skip_run(tool_t *tool, int argc, char **argv);
+int keygen_run(tool_t *tool, int argc, char **argv);
 int reset_run(tool_t *tool, int argc, char **argv);
 int journal_run(tool_t *tool, int argc, char **argv);
 int bench_run(tool_t *tool, int argc, char **argv);

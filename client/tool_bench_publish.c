@@ -242,6 +242,8 @@ static bool s_start(sender_t *self, const run_t *run, size_t index)
     const bench_settings_t *s = &run->bench->settings;
     seqpush_publisher_options_t options = {
         .broker = run->bench->tool->broker,
+        .key_file = run->bench->tool->key,
+        .server_key = run->bench->tool->server_key,
         .batch_max = s->batch,
         .undecided_max = s_undecided_max(s),
     };

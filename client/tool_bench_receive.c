@@ -133,6 +133,8 @@ static bool s_open(taker_t *self, const run_t *run, size_t index)
     int id_size = snprintf(id, sizeof id, "%.40s-receiver-%zu", s->prefix, index + 1);
     seqpush_receiver_options_t options = {
         .broker = run->bench->tool->broker,
+        .key_file = run->bench->tool->key,
+        .server_key = run->bench->tool->server_key,
         .id = id,
         .id_size = (size_t)id_size,
         .ack_mode = s->ack_none ? SEQPUSH_ACK_NONE : SEQPUSH_ACK_CUMULATIVE,

@@ -1,5 +1,6 @@
 /*  tool_options.c - reads a command's options from a table, which also makes its --help */
 
+#include "certificate.h"
 #include "tool.h"
 #include <assert.h>
 #include <errno.h>
@@ -9,7 +10,7 @@
 #include <string.h>
 
 #define OPTIONS_MAX 32
-#define COMMON 3
+#define COMMON 5
 
 bool tool_number(const char *text, uint64_t min, uint64_t max, uint64_t *value)
 {
@@ -111,6 +112,8 @@ static size_t s_join(tool_option_t *all, tool_t *tool, const tool_option_t *opti
          "the broker's front (tcp://127.0.0.1:5570)"},
         {"http", TOOL_STRING, &tool->http, 0, 0, "ADDRESS",
          "the broker's http address (127.0.0.1:5580)"},
+        {"key", TOOL_STRING, &tool->key, 0, 0, "FILE", "the own CURVE keys, of seqpush keygen"},
+        {"server-key", TOOL_STRING, &tool->server_key, 0, 0, "KEY", "the broker's public key"},
         {"json", TOOL_FLAG, &tool->json, 0, 0, NULL, "print results as JSON"},
     };
     assert(count + COMMON <= OPTIONS_MAX);
@@ -142,12 +145,29 @@ static void s_read(const tool_command_t *command, const tool_option_t *all, size
     argv[0] = NULL;
 }
 
+//  The library would only say that it cannot; here is what is wrong.
+static void s_check_keys(const tool_t *tool, const tool_command_t *command)
+{
+    if (!tool->key != !tool->server_key)
+        tool_misused(command, "--key and --server-key go together");
+    if (!tool->key)
+        return;
+    if (!certificate_is_key(tool->server_key))
+        tool_misused(command, "--server-key: '%s' is no public key", tool->server_key);
+    certificate_t certificate;
+    const char *wrong = certificate_read(&certificate, tool->key);
+    certificate_forget(&certificate);
+    if (wrong)
+        tool_misused(command, "--key: %s %s", tool->key, wrong);
+}
+
 size_t tool_parse(tool_t *tool, const tool_command_t *command, const tool_option_t *options,
                   size_t option_count, int argc, char ***argv)
 {
     tool_option_t all[OPTIONS_MAX];
     size_t count = s_join(all, tool, options, option_count);
     s_read(command, all, count, argc, *argv);
+    s_check_keys(tool, command);
     size_t operands = (size_t)(argc - optind);
     if (operands < command->operands_min)
         tool_misused(command, "%s %s: something is missing", command->name, command->usage);

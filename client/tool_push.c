@@ -106,6 +106,8 @@ static void s_connect(pusher_t *self)
 {
     seqpush_publisher_options_t options = {
         .broker = self->tool->broker,
+        .key_file = self->tool->key,
+        .server_key = self->tool->server_key,
         .undecided_max = s_undecided_max(&self->settings),
         .undecided_bytes = 128 << 20,
         .on_outcome = s_on_outcome,

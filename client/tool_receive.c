@@ -270,6 +270,8 @@ static bool s_open(taker_t *self)
 {
     seqpush_receiver_options_t options = {
         .broker = self->tool->broker,
+        .key_file = self->tool->key,
+        .server_key = self->tool->server_key,
         .id = self->settings.id,
         .id_size = strlen(self->settings.id),
         .bind = self->settings.bind,

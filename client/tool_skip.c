@@ -50,7 +50,8 @@ static size_t s_check_id(const tool_command_t *command, const char *id)
 
 static seqpush_publisher_t *s_open(const tool_t *tool)
 {
-    seqpush_publisher_options_t options = {.broker = tool->broker};
+    seqpush_publisher_options_t options = {
+        .broker = tool->broker, .key_file = tool->key, .server_key = tool->server_key};
     seqpush_publisher_t *publisher = seqpush_publisher_new(&options);
     if (!publisher)
         tool_say("%s: %s", tool->broker, strerror(errno));

@@ -19,6 +19,8 @@ struct endpoint {
     char *address;
     uint64_t generation;
     int send_hwm;
+    const certificate_t *curve; //  NULL: plaintext
+    char server_key[CERTIFICATE_KEY_SIZE];
     void *socket; //  NULL: closed, or could not be made
     dispatch_t *first;
     dispatch_t *last;
@@ -31,14 +33,17 @@ struct endpoint {
     endpoint_t *next;
 };
 
-endpoint_t *endpoint_new(const char *address, uint64_t generation, uint32_t send_hwm)
+endpoint_t *endpoint_new(const endpoint_settings_t *settings)
 {
     endpoint_t *self = calloc(1, sizeof *self);
     if (!self)
         return NULL;
-    self->generation = generation;
-    self->send_hwm = (int)send_hwm;
-    self->address = strdup(address);
+    self->generation = settings->generation;
+    self->send_hwm = (int)settings->send_hwm;
+    self->curve = settings->curve;
+    if (self->curve)
+        memcpy(self->server_key, settings->server_key, sizeof self->server_key);
+    self->address = strdup(settings->address);
     if (!self->address)
         endpoint_destroy(&self);
     return self;
@@ -60,6 +65,19 @@ static void s_set(void *socket, int option, int value)
     zmq_setsockopt(socket, option, &value, sizeof value);
 }
 
+static bool s_set_key(void *socket, int option, const char *key)
+{
+    return zmq_setsockopt(socket, option, key, CERTIFICATE_KEY_SIZE) == 0;
+}
+
+//  The receiver's socket is the server, whose key it has named; the broker shows its own.
+static bool s_secure(const endpoint_t *self, void *socket)
+{
+    return !self->curve || (s_set_key(socket, ZMQ_CURVE_SERVERKEY, self->server_key) &&
+                            s_set_key(socket, ZMQ_CURVE_PUBLICKEY, self->curve->public_key) &&
+                            s_set_key(socket, ZMQ_CURVE_SECRETKEY, self->curve->secret_key));
+}
+
 static void *s_new_socket(const endpoint_t *self)
 {
     //  Not zsock_new: it aborts the process where no descriptor is left.
@@ -75,7 +93,12 @@ static void *s_new_socket(const endpoint_t *self)
     s_set(socket, ZMQ_IPV6, strchr(self->address, '[') != NULL);
     s_set(socket, ZMQ_RECONNECT_IVL, 100);
     s_set(socket, ZMQ_RECONNECT_IVL_MAX, 2000);
-    return socket;
+    if (s_secure(self, socket))
+        return socket;
+    int error = errno;
+    zmq_close(socket);
+    errno = error;
+    return NULL;
 }
 
 int endpoint_open(endpoint_t *self)

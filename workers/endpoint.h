@@ -9,6 +9,7 @@
 #ifndef SEQPUSH_ENDPOINT_H
 #define SEQPUSH_ENDPOINT_H
 
+#include "certificate.h"
 #include "dispatch.h"
 #include <stdint.h>
 
@@ -28,8 +29,16 @@ typedef struct {
     int64_t duration; //  ns, of the socket call
 } endpoint_send_t;
 
-//  Makes an endpoint without a socket; the address is copied. NULL: no memory.
-endpoint_t *endpoint_new(const char *address, uint64_t generation, uint32_t send_hwm);
+typedef struct {
+    const char *address; //  copied
+    uint64_t generation;
+    uint32_t send_hwm; //  frames
+    const certificate_t *curve; //  the broker's keys, borrowed; NULL: plaintext
+    const char *server_key; //  the receiver's, with `curve`; copied
+} endpoint_settings_t;
+
+//  Makes an endpoint without a socket. NULL: no memory.
+endpoint_t *endpoint_new(const endpoint_settings_t *settings);
 
 //  Frees it; it must be closed. Takes NULL.
 void endpoint_destroy(endpoint_t **self_p);

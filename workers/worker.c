@@ -3,9 +3,9 @@
 #include "worker.h"
 #include "endpoint.h"
 #include "log.h"
+#include "pulse.h"
 #include <stdlib.h>
 
-#define COMPLAIN_EVERY 1000000000 //  ns between complaints in the log, which peers can provoke
 #define SENDS_A_TURN 64 //  Deliveries before the pipe is looked at again
 
 typedef struct {
@@ -19,7 +19,6 @@ struct worker {
     list_t waiting; //  endpoints that have something to send
     list_t blocked; //  those that would have blocked
     int64_t retry_at; //  when the first of the blocked ones is to be tried again
-    int64_t complained_at; //  when an endpoint that cannot be opened was last logged
     bool terminated;
 };
 
@@ -87,11 +86,10 @@ static void s_give_back(worker_t *self, dispatch_t *dispatch)
 static void s_open(worker_t *self, dispatch_t *dispatch)
 {
     int rc = endpoint_open(dispatch->endpoint);
-    if (rc < 0 && pipe_clock() - self->complained_at > COMPLAIN_EVERY) {
-        self->complained_at = pipe_clock();
-        log_error("worker %u cannot open %s: %s", self->settings.number,
-                  endpoint_address(dispatch->endpoint), zmq_strerror(-rc));
-    }
+    if (rc < 0)
+        log_limited(LOG_ENDPOINTS, LOG_LEVEL_ERROR, "worker %u cannot open %s: %s",
+                    self->settings.number, endpoint_address(dispatch->endpoint),
+                    zmq_strerror(-rc));
     stats_add(&self->stats->endpoints, 1);
     s_give_back(self, dispatch);
 }
@@ -263,6 +261,8 @@ static void s_control(worker_t *self, zsock_t *control)
     char *command = zstr_recv_nowait(control);
     if (command && strcmp(command, "$TERM") == 0)
         self->terminated = true;
+    else if (command && strcmp(command, PULSE_COMMAND) == 0)
+        stats_add(&self->stats->pulses, 1);
     zstr_free(&command);
 }
 

@@ -5,6 +5,7 @@ from typing import Callable
 
 from parts import (CLIENTS, ENQUEUE, IDLE, KIB, KIB_SINGLE, MODERATE, ORDERED, PEERS, PEERS_KIB, SHUFFLED,
                    SINGLE, SLOWNESS, STOPPED, TRICKLE, WORKERS)
+from stage import CLASSES, DEADLINE, GAP_TIMEOUT, IDS, INSERT
 
 RATE, CPU = "rate", "broker_cpu_us"
 
@@ -68,6 +69,11 @@ def many_over_few(r):
     return many[RATE] / few[RATE]
 
 
+def within(workload, counterpart, name, base):
+    """One figure of a report over another."""
+    return lambda r: r[workload][counterpart][name] / r[workload][counterpart][base]
+
+
 SLOW = f"{SLOWNESS} ms each"
 AIMS = [
     Aim("broker CPU / forwarder's, 64 B shuffled", over(SHUFFLED, "forwarder", CPU), most=2.5, goal=1.8),
@@ -102,6 +108,14 @@ AIMS = [
     Aim("an idle client's memory, bytes", figure(IDLE, "broker", "idle_client_bytes"), most=256,
         goal=128),
     Aim("rate, many clients / 1,000", many_over_few, least=0.70, goal=0.85),
+    Aim("CPU, ten rules / one", over(CLASSES, "1 rule", CPU, "10 rules"), most=1.05),
+    Aim("insert p99, a million held / 10,000", within(INSERT, "core", "many_p99_ns", "few_p99_ns"),
+        most=1.5),
+    Aim("insert, ids that collide / random", within(IDS, "core", "colliding_ns", "random_ns"),
+        most=1.2),
+    Aim("earliest gap notice / gap_timeout", figure(DEADLINE, "broker", "earliest"), least=1.0),
+    Aim("latest gap notice, ms", figure(DEADLINE, "broker", "latest_ms"),
+        most=1.05 * GAP_TIMEOUT + 10),
     Aim("rate / NATS core, 64 B", over(PEERS, "NATS core"), least=2, goal=3),
     Aim("CPU / NATS core, 64 B", over(PEERS, "NATS core", CPU), most=0.5, goal=0.33),
     Aim("rate / NATS core, 1 KiB", over(PEERS_KIB, "NATS core"), least=1.4, goal=2),

@@ -37,13 +37,30 @@ def _bytes(value):
     return value.encode() if isinstance(value, str) else value
 
 
+class Curve:
+    """A key pair of a peer, and the broker's public key."""
+
+    def __init__(self, server_key, pair=None):
+        self.server_key = server_key.encode()
+        self.public, self.secret = pair or zmq.curve_keypair()
+
+    def make_client(self, sock):
+        sock.curve_publickey, sock.curve_secretkey = self.public, self.secret
+        sock.curve_serverkey = self.server_key
+
+    def make_server(self, sock):
+        sock.curve_secretkey, sock.curve_server = self.secret, True
+
+
 class Peer:
     """A DEALER on the front socket. Replies that nobody asked for gather in `unasked`."""
 
-    def __init__(self, broker, kind=zmq.DEALER):
+    def __init__(self, broker, kind=zmq.DEALER, curve=None):
         self.front = CONTEXT.socket(kind)
         self.front.linger = 0
         self.front.sndhwm = self.front.rcvhwm = 0
+        if curve:
+            curve.make_client(self.front)
         self.front.connect(broker if isinstance(broker, str) else broker.front)
         self.request_id = 0
         self.unasked = []
@@ -114,9 +131,9 @@ class Receiver(Peer):
     """A peer with a PULL socket. It acknowledges only when it is told to."""
 
     def __init__(self, broker, name="receiver", rcvhwm=1000, rcvbuf=-1, bind="tcp://127.0.0.1:*",
-                 beside=None):
+                 beside=None, curve=None):
         """`beside` is another receiver of the same process, whose DEALER it uses, too."""
-        super().__init__(broker)
+        super().__init__(broker, curve=curve)
         if beside:
             self.front.close()
             self.front, self.request_id = beside.front, beside.request_id + (1 << 32)
@@ -124,6 +141,10 @@ class Receiver(Peer):
         self.pull = CONTEXT.socket(zmq.PULL)
         self.pull.linger = 0
         self.pull.rcvhwm, self.pull.rcvbuf = rcvhwm, rcvbuf
+        self.server_key = {}
+        if curve:
+            curve.make_server(self.pull)
+            self.server_key = {"server_key": curve.public.decode()}
         wait_until(lambda: self._bind(bind), f"{bind} to be free")
         self.endpoint = self.pull.LAST_ENDPOINT.decode()
         self.generation = 0
@@ -145,7 +166,8 @@ class Receiver(Peer):
 
     def attach(self, *clients, prefix=None, **more):
         """Attaches clients, named or as positions, and returns the reply."""
-        body = wire.Attach(receiver_id=self.name, endpoint=self.endpoint, **more)
+        body = wire.Attach(receiver_id=self.name, endpoint=self.endpoint,
+                           **{**self.server_key, **more})
         for client in clients:
             body.clients.append(client if isinstance(client, wire.Position) else
                                 position(client, 0))

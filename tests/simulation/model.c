@@ -17,10 +17,10 @@ static int64_t s_ms(int64_t now)
 static void s_find_rule(const model_t *self, model_client_t *client)
 {
     const core_settings_t *settings = self->settings;
-    rule_t rest = {
-        NULL,
-        settings->policy,
-        {settings->window, settings->first_seq, settings->gap_timeout, settings->gap_alarm}};
+    rule_t rest = {NULL,
+                   settings->policy,
+                   {settings->window, settings->first_seq, settings->gap_timeout,
+                    settings->gap_alarm, settings->repair_delay}};
     const rule_t *rule = settings->rules, *end = settings->rules + settings->rule_count;
     while (rule < end && !model_glob(rule->match, client->id, client->id_size))
         rule++;
@@ -184,6 +184,7 @@ bool model_make_client(model_t *self, uint32_t index, int64_t now)
     client->retry_after = 0;
     client->active = s_ms(now);
     client->by_name = client->was_acked = client->alarmed = false;
+    client->peers[0] = client->peers[1] = 0;
     client->marker_due = true;
     client->receiver = model_resolve(self, client);
     return true;
@@ -435,6 +436,12 @@ static void s_accept(model_t *self, model_client_t *client, const model_push_t *
     client->by_broker = push->seq == 0;
 }
 
+static void s_touch(model_client_t *client, const model_push_t *push, int64_t now)
+{
+    client->active = s_ms(now);
+    model_note_peer(client, push->peer);
+}
+
 model_answer_t model_push(model_t *self, uint32_t index, const model_push_t *push, int64_t now)
 {
     model_client_t *client = &self->clients[index];
@@ -442,7 +449,7 @@ model_answer_t model_push(model_t *self, uint32_t index, const model_push_t *pus
     if (!client->exists && (!may_make || !model_make_client(self, index, now)))
         return s_refuse_unknown(client, push->outcome);
     if (push->outcome == OUTCOME_ACCEPTED)
-        client->active = s_ms(now);
+        s_touch(client, push, now);
     bool passes = client->policy == MODEL_PASSTHROUGH;
     uint64_t seq = push->seq || passes ? push->seq : client->next_seq;
     outcome_t outcome = s_judge(self, client, push, seq);

@@ -370,7 +370,7 @@ static void a_receiver_that_returns_has_its_clients(void **state)
 static void an_endpoint_has_one_receiver(void **state)
 {
     fixture_t *f = *state;
-    f->settings.routes = &(core_route_t){"*", "tcp://127.0.0.1:9"};
+    f->settings.routes = &(core_route_t){.match = "*", .endpoint = "tcp://127.0.0.1:9"};
     f->settings.route_count = 1;
     fixture_start(f);
     fixture_attach(f, "r", 1, 1);
@@ -385,7 +385,7 @@ static void an_endpoint_has_one_receiver(void **state)
 static void clients_go_to_the_name_the_longest_prefix_or_the_route(void **state)
 {
     fixture_t *f = *state;
-    f->settings.routes = &(core_route_t){"a*", "tcp://127.0.0.1:9"};
+    f->settings.routes = &(core_route_t){.match = "a*", .endpoint = "tcp://127.0.0.1:9"};
     f->settings.route_count = 1;
     fixture_start(f);
     receiver_t *r = fixture_attach(f, "r", 1, 1), *s = fixture_attach(f, "s", 2, 2);
@@ -555,7 +555,7 @@ static void without_acks_the_report_counts(void **state)
 static void a_route_has_neither_markers_nor_acks(void **state)
 {
     fixture_t *f = *state;
-    f->settings.routes = &(core_route_t){"a?", "tcp://127.0.0.1:9"};
+    f->settings.routes = &(core_route_t){.match = "a?", .endpoint = "tcp://127.0.0.1:9"};
     f->settings.route_count = 1;
     fixture_start(f);
     fixture_fill(f, "ab", 1, 2);

@@ -205,7 +205,7 @@ static void what_expires_on_its_way_makes_room_there(void **state)
 static void what_a_worker_has_of_a_route_is_not_given_up(void **state)
 {
     fixture_t *f = *state;
-    f->settings.routes = &(core_route_t){"a*", "tcp://127.0.0.1:9"};
+    f->settings.routes = &(core_route_t){.match = "a*", .endpoint = "tcp://127.0.0.1:9"};
     f->settings.route_count = 1;
     f->settings.max_unacked = 2;
     fixture_start(f);

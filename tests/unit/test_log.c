@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 //  cmocka.h wants all of the above before it.
 #include <cmocka.h>
@@ -177,6 +178,60 @@ static void test_lines_of_threads_do_not_mix(void **state)
     free(text);
 }
 
+static void s_limited(void *unused)
+{
+    (void)unused;
+    for (int i = 0; i < 5; i++) {
+        log_limited(LOG_GAPS, LOG_LEVEL_WARNING, "gap %d", i);
+        log_limited(LOG_HTTP, LOG_LEVEL_DEBUG, "http %d", i);
+    }
+    log_limited(LOG_ENDPOINTS, LOG_LEVEL_ERROR, "endpoint");
+    log_sum_up();
+    log_limited(LOG_GAPS, LOG_LEVEL_WARNING, "gap again");
+    log_sum_up();
+}
+
+static void test_what_peers_provoke_is_limited_and_summed_up(void **state)
+{
+    (void)state;
+    assert_true(log_setup("warning", "text"));
+    log_limit(2);
+    char *text = s_capture(s_limited, NULL);
+    s_assert_matches(text, "^[^\n]* gap 0\n[^\n]* gap 1\n[^\n]* endpoint\n"
+                           "[^\n]* 3 more lines about holes that stay open were left out\n"
+                           "[^\n]* gap again\n$");
+    free(text);
+}
+
+//  Standard error is what the service manager says that it is, or another file.
+static void s_as_in_a_service(void *format)
+{
+    struct stat status;
+    char stream[64];
+    assert_int_equal(fstat(STDERR_FILENO, &status), 0);
+    snprintf(stream, sizeof stream, "%ju:%ju", (uintmax_t)status.st_dev, (uintmax_t)status.st_ino);
+    setenv("JOURNAL_STREAM", stream, 1);
+    assert_true(log_setup("debug", format));
+    s_all(NULL);
+    setenv("JOURNAL_STREAM", "1:1", 1);
+    assert_true(log_setup("error", format));
+    s_all(NULL);
+    unsetenv("JOURNAL_STREAM");
+    assert_true(log_setup("debug", format));
+}
+
+static void test_lines_for_the_journal_have_their_priority(void **state)
+{
+    (void)state;
+    char *text = s_capture(s_as_in_a_service, "text");
+    s_assert_matches(text, "^<3>e 1\n<4>w 2\n<6>i 3\n<7>d 4\n" TIME_PATTERN " error   e 1\n$");
+    free(text);
+    text = s_capture(s_as_in_a_service, "json");
+    s_assert_matches(text, "^<3>\\{[^\n]*\"error\"[^\n]*\\}\n<4>\\{[^\n]*\\}\n<6>\\{[^\n]*\\}\n"
+                           "<7>\\{[^\n]*\\}\n\\{[^\n]*\\}\n$");
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -185,6 +240,8 @@ int main(void)
         cmocka_unit_test(test_messages),
         cmocka_unit_test(test_long_lines_are_cut),
         cmocka_unit_test(test_lines_of_threads_do_not_mix),
+        cmocka_unit_test(test_what_peers_provoke_is_limited_and_summed_up),
+        cmocka_unit_test(test_lines_for_the_journal_have_their_priority),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

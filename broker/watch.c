@@ -1,0 +1,60 @@
+//  watch.c - what the main thread does by the clock; see watch.h
+
+#include "watch.h"
+#include "log.h"
+#include <czmq.h>
+#include <systemd/sd-daemon.h>
+
+#define SUM_UP_EVERY 1000 //  ms
+#define FEEDS 4 //  in the time after which the manager gives up
+
+void watch_init(watch_t *self)
+{
+    uint64_t limit = 0; //  us
+    *self = (watch_t){.sum_up_at = zclock_mono() + SUM_UP_EVERY};
+    if (sd_watchdog_enabled(0, &limit) <= 0)
+        return;
+    self->feed_every = (int64_t)(limit / 1000 / FEEDS);
+    if (self->feed_every < 1)
+        self->feed_every = 1;
+}
+
+long watch_timeout(const watch_t *self)
+{
+    int64_t next = self->sum_up_at;
+    if (self->feed_every && self->feed_at < next)
+        next = self->feed_at;
+    int64_t left = next - zclock_mono();
+    return left > 0 ? (long)left : 0;
+}
+
+//  Logs when an actor begins to hang, and when all answer again.
+static void s_tell(watch_t *self, const char *silent)
+{
+    if (silent && !self->hangs)
+        log_error("%s does not answer: the watchdog is not fed", silent);
+    else if (!silent && self->hangs)
+        log_warning("all threads answer again");
+    self->hangs = silent != NULL;
+}
+
+static void s_feed(watch_t *self, broker_t *broker)
+{
+    const char *silent = broker_silent(broker);
+    if (!silent)
+        sd_notify(0, "WATCHDOG=1");
+    s_tell(self, silent);
+}
+
+void watch_turn(watch_t *self, broker_t *broker)
+{
+    int64_t now = zclock_mono();
+    if (self->feed_every && now >= self->feed_at) {
+        self->feed_at = now + self->feed_every;
+        s_feed(self, broker);
+    }
+    if (now >= self->sum_up_at) {
+        self->sum_up_at = now + SUM_UP_EVERY;
+        log_sum_up();
+    }
+}
