@@ -73,6 +73,11 @@ int64_t core_next_tick(const core_t *self)
     return timer_next(&self->timers);
 }
 
+bool core_batch_waits(const core_t *self)
+{
+    return self->batch_waits;
+}
+
 uint64_t core_kept_bytes(const core_t *self)
 {
     return self->kept_bytes;

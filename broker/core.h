@@ -126,8 +126,15 @@ position_t core_reset(core_t *self, const void *id, size_t id_size, uint64_t epo
 
 //  Looks at a push, of a batch that was begun, before it is written: true if it is to be. If not, it is
 //  refused, which core_refused completes, or core_push will say what it is. A numberless one gets its
-//  seq here; core_push gives it no other.
-bool core_look(core_t *self, push_t *push, int64_t now);
+//  seq here; core_push gives it no other. `behind`: its peer has sent something that waits.
+bool core_look(core_t *self, push_t *push, bool behind, int64_t now);
+
+//  True if a push of the present batch was accepted, or is kept already, and its client waits for the
+//  journal to keep a change.
+bool core_batch_waits(const core_t *self);
+
+//  The number of the last change that a client waits for.
+uint32_t core_ticket(const core_t *self);
 
 //  Bytes that are kept. What waits for the journal has its place within memory_max, too.
 uint64_t core_kept_bytes(const core_t *self);
@@ -136,9 +143,10 @@ uint64_t core_kept_bytes(const core_t *self);
 //  that the caller frees. NULL: nothing has, or there is no memory.
 journal_batch_t *core_changes(core_t *self, size_t positions);
 
-//  True if core_changes has something that is to be written soon, or (positions) at leisure.
+//  True if core_changes has something that is to be written soon; how many positions it has that are at
+//  leisure.
 bool core_has_changes(const core_t *self);
-bool core_has_positions(const core_t *self);
+size_t core_positions(const core_t *self);
 
 //  The journal keeps all changes up to that of a batch with this ticket.
 void core_stored(core_t *self, uint32_t ticket);

@@ -72,6 +72,7 @@ struct core {
     size_t confirmation_count, confirmation_capacity;
     struct change *changes; //  not yet taken
     size_t change_count, change_capacity;
+    bool batch_waits; //  a client of the present batch has one that is not kept
     uint32_t ticket; //  number of the last change that a client waits for
     struct awaited *awaited; //  clients that wait for one, in order: a ring
     size_t awaited_head, awaited_count, awaited_capacity;

@@ -11,6 +11,7 @@
 void core_begin_batch(core_t *self, bool sparse, uint64_t peer, bool confirm)
 {
     self->batch++;
+    self->batch_waits = false;
     self->sparse = sparse || compaction_is_due(self);
     self->publisher = confirm ? peer : 0;
     self->peer = peer;
@@ -138,7 +139,8 @@ static bool s_take(core_t *self, client_t *client, frame_t *frame, const push_t 
     window_place_t place = {frame, push->bytes, push->size, tick_of(now)};
     bool to_number = push->numberless && !client_is(client, POLICY_PASSTHROUGH);
     if (to_number || self->sparse) {
-        place.frame = to_number ? intake_number(push->bytes, push->size, seq) : frame_copy(push->bytes, push->size);
+        place.frame = to_number ? intake_number(push->bytes, push->size, seq)
+                                : frame_copy(push->bytes, push->size);
         if (!place.frame)
             return false;
         place.bytes = frame_bytes(place.frame);
@@ -198,7 +200,19 @@ static void s_refuse_unknown(const core_t *self, push_t *push, outcome_t outcome
     push->retry_after_ms = s_may_pass(outcome) ? RETRY_MAX_MS : 0;
 }
 
-bool core_look(core_t *self, push_t *push, int64_t now)
+//  Whether a push that would be refused now may be good when what waits before it is decided: its
+//  client's stream moves on, or a Reset begins its epoch.
+static bool s_may_become_good(const client_t *client, const push_t *push, outcome_t outcome,
+                              bool behind)
+{
+    if (outcome == OUTCOME_EPOCH_MISMATCH)
+        return behind && push->epoch > client->epoch;
+    uint64_t reach = (uint64_t)client->view.window + client->view.held + client->waiting;
+    return outcome == OUTCOME_WINDOW_FULL && client->waiting &&
+           push->seq - client->view.next_seq < reach;
+}
+
+bool core_look(core_t *self, push_t *push, bool behind, int64_t now)
 {
     client_t *client = client_list_get(self, push->id, push->id_size, push->hash, true, now);
     if (!client) {
@@ -210,9 +224,10 @@ bool core_look(core_t *self, push_t *push, int64_t now)
     client->active = client_ms(now);
     uint64_t seq = push->numberless ? client->view.next_seq : push->seq;
     outcome_t outcome = s_judge(self, client, push, seq, now);
-    if (outcome == OUTCOME_ACCEPTED) {
+    if (outcome == OUTCOME_ACCEPTED || s_may_become_good(client, push, outcome, behind)) {
         if (push->numberless)
-            push->seq = seq + client->numbered++;
+            push->seq = seq + client->waiting;
+        client->waiting++;
         push->written = true;
     } else if (outcome == OUTCOME_OVERLOADED) {
         s_refuse(self, client, push, outcome, now);
@@ -249,8 +264,9 @@ void core_push(core_t *self, frame_t *frame, push_t *push, int64_t now)
     outcome_t outcome = s_judge(self, client, push, seq, now);
     if (self->settings.journal && !passes && outcome == OUTCOME_ACCEPTED)
         outcome = s_judge_written(push, seq);
-    if (push->numberless && push->written)
-        client->numbered--;
+    client->waiting -= push->written;
+    if (client->unstored && (outcome == OUTCOME_ACCEPTED || outcome == OUTCOME_DUPLICATE))
+        self->batch_waits = true;
     if (outcome == OUTCOME_ACCEPTED && !s_take(self, client, frame, push, seq, now))
         outcome = OUTCOME_OVERLOADED;
     if (outcome == OUTCOME_DUPLICATE && self->publisher && !confirmation_renew(self, client, seq))
@@ -276,10 +292,10 @@ void core_refused(core_t *self, push_t *push, int64_t now)
     client_t *client = NULL;
     if (push->id_size)
         client = client_list_get(self, push->id, push->id_size, push->hash, push->numberless, now);
-    if (client && push->numberless && push->written)
-        client->numbered--;
-    if (client)
-        s_refuse(self, client, push, outcome, now);
-    else
+    if (!client) {
         s_refuse_unknown(self, push, outcome);
+        return;
+    }
+    client->waiting -= push->written;
+    s_refuse(self, client, push, outcome, now);
 }

@@ -22,6 +22,7 @@ struct orderer {
     crew_t *crew;
     decider_t decider;
     keeper_t *keeper; //  NULL: there is no journal
+    int64_t draining_at; //  since when new pushes are refused
     bool drained;
     bool terminated;
 };
@@ -49,8 +50,10 @@ static bool s_make_keeper(orderer_t *self)
     const orderer_settings_t *settings = &self->settings;
     if (!settings->journal)
         return true;
-    self->keeper = keeper_new(&(keeper_settings_t){
-        .core = self->core, .journal = settings->journal, .memory_max = settings->core.memory_max});
+    self->keeper = keeper_new(&(keeper_settings_t){.core = self->core,
+                                                   .journal = settings->journal,
+                                                   .memory_max = settings->core.memory_max,
+                                                   .stats = self->stats});
     return self->keeper != NULL;
 }
 
@@ -199,6 +202,10 @@ static bool s_take_kept(orderer_t *self, int64_t now)
         else
             pipe_put(self->settings.front, &request->item, 1);
     }
+    //  The end does not wait for a disk that is not well.
+    while (self->decider.draining && keeper_holds(self->keeper) &&
+           now - self->draining_at > LAST_WITHIN)
+        pipe_put(self->settings.front, &keeper_give_up(self->keeper)->item, 1);
     return any;
 }
 
@@ -242,13 +249,19 @@ static void s_resize(orderer_t *self, zsock_t *control)
     crew_resize(self->crew, (unsigned)count);
 }
 
+static void s_begin_drain(orderer_t *self)
+{
+    self->decider.draining = true;
+    self->draining_at = pipe_clock();
+}
+
 static void s_control(orderer_t *self, zsock_t *control)
 {
     char *command = zstr_recv_nowait(control);
     if (command && strcmp(command, "$TERM") == 0)
         self->terminated = true;
     else if (command && strcmp(command, "DRAIN") == 0)
-        self->decider.draining = true;
+        s_begin_drain(self);
     else if (command && strcmp(command, "ADD") == 0)
         s_add_worker(self, control);
     else if (command && strcmp(command, "RESIZE") == 0)
@@ -278,7 +291,8 @@ static long s_timeout(const orderer_t *self)
     int64_t next = core_next_tick(self->core), now = pipe_clock();
     if (self->keeper && keeper_next_tick(self->keeper) < next)
         next = keeper_next_tick(self->keeper);
-    if (self->decider.draining && !self->drained && next > now + DRAIN_LOOK)
+    bool holds = self->keeper && keeper_holds(self->keeper);
+    if (self->decider.draining && (holds || !self->drained) && next > now + DRAIN_LOOK)
         next = now + DRAIN_LOOK;
     if (next == INT64_MAX)
         return -1;
