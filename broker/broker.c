@@ -6,6 +6,7 @@
 #include "front.h"
 #include "gate.h"
 #include "http.h"
+#include "inquiry.h"
 #include "keeper.h"
 #include "log.h"
 #include "orderer.h"
@@ -53,6 +54,7 @@ struct broker {
     orderer_t *orderer;
     front_t *front;
     http_t *http;
+    inquiry_t *inquiry; //  between http and orderer
     gate_t *gate; //  NULL: no CURVE
     certificate_t curve; //  the broker's keys, with the gate
     zactor_t *committer_actor, *orderer_actor, *front_actor, *gate_actor;
@@ -220,7 +222,8 @@ static const certificate_t *s_curve(const broker_t *self)
 
 static bool s_start_orderer(broker_t *self, char **error)
 {
-    if (!s_list_routes(self) ||
+    self->inquiry = inquiry_new();
+    if (!self->inquiry || !s_list_routes(self) ||
         pipe_new(&self->front_near, &self->front_far, FRONT_PIPE_CAPACITY) < 0)
         return false;
     pipe_t *workers[STATS_WORKERS_MAX];
@@ -239,6 +242,7 @@ static bool s_start_orderer(broker_t *self, char **error)
                                    .journal = self->journal_near,
                                    .workers = workers,
                                    .worker_count = self->worker_count,
+                                   .inquiry = self->inquiry,
                                    .stats = self->stats};
     self->orderer = orderer_new(&settings);
     if (!self->orderer || !s_restore(self, error) || !s_start_committer(self))
@@ -288,7 +292,7 @@ static bool s_start_http(broker_t *self, char **error)
 {
     if (!*self->config->http.bind)
         return true;
-    self->http = http_new(self->config->http.bind, self->stats, error);
+    self->http = http_new(self->config->http.bind, self->stats, self->inquiry, error);
     return self->http != NULL;
 }
 
@@ -342,6 +346,18 @@ void broker_admit(broker_t *self, const config_t *config)
     }
     zsock_send(self->front_actor, "sp", "ACCESS", front);
     zsock_send(self->gate_actor, "sp", "ACCESS", gate);
+}
+
+//  ---- rules -------------------------------------------------------------------------------------
+
+rule_set_t *broker_rules(const broker_t *self, const config_t *config, char **error)
+{
+    return ordering_rules(self->ordering, config, self->config->delivery.backlog, error);
+}
+
+void broker_reorder(broker_t *self, rule_set_t *rules)
+{
+    zsock_send(self->orderer_actor, "sp", "RULES", rules);
 }
 
 //  ---- workers that come and go ------------------------------------------------------------------
@@ -526,6 +542,7 @@ static uint64_t s_take_apart(broker_t *self, uint32_t linger)
         s_take_apart_worker(&self->workers[k]);
     pipe_destroy(&self->front_near);
     pipe_destroy(&self->front_far);
+    inquiry_destroy(&self->inquiry);
     stats_destroy(&self->stats);
     free(self->routes);
     free(self);

@@ -171,14 +171,19 @@ typedef struct {
     record_position_t position;
 } told_t;
 
+uint32_t core_ticket(const core_t *self)
+{
+    return self->ticket;
+}
+
 bool core_has_changes(const core_t *self)
 {
     return self->change_count > 0;
 }
 
-bool core_has_positions(const core_t *self)
+size_t core_positions(const core_t *self)
 {
-    return self->unsaved_count > 0;
+    return self->unsaved_count;
 }
 
 static void s_put_position(const client_t *client, record_position_t *position)

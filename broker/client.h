@@ -74,7 +74,7 @@ typedef struct client {
     uint32_t session; //  grows when the client starts to be sent anew
     uint32_t out; //  entries with workers whose report counts as the ack
     uint32_t unstored; //  number of the last change that the journal must keep first; 0: none
-    uint32_t numbered; //  pushes that have a seq of the broker's, and wait for the journal
+    uint32_t waiting; //  pushes that wait for the journal
     uint32_t publishers[2]; //  the last two peers, the latest first: the low bits of their numbers
     uint32_t refused_in; //  batch in which a numberless push was refused
     uint32_t retry_at; //  client_ms, when the last refusal said to come again
@@ -133,7 +133,7 @@ static inline position_t client_released(const client_t *self)
 static inline bool client_is_idle(const client_t *self)
 {
     return client_kept(self) == 0 && self->out == 0 && !self->in_confirmation &&
-           !self->unsaved && !self->unstored && !self->numbered;
+           !self->unsaved && !self->unstored && !self->waiting;
 }
 
 //  Remembers that the seqs from..to of the present epoch were given up.

@@ -239,9 +239,13 @@ static long s_timeout(const committer_t *self)
 
 static void s_wait(committer_t *self, zsock_t *control)
 {
+    pipe_t *orderer = self->settings.orderer;
     zmq_pollitem_t items[] = {{zsock_resolve(control), 0, ZMQ_POLLIN, 0},
-                              {pipe_socket(self->settings.orderer), 0, ZMQ_POLLIN, 0}};
-    if (zmq_poll(items, 2, s_timeout(self)) > 0 && items[0].revents)
+                              {NULL, pipe_descriptor(orderer), ZMQ_POLLIN, 0}};
+    if (pipe_begin_wait(orderer))
+        zmq_poll(items, 2, s_timeout(self));
+    pipe_end_wait(orderer, items[1].revents);
+    if (items[0].revents)
         s_control(self, control);
 }
 

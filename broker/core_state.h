@@ -3,7 +3,6 @@
     core            its life and its time
     client_list     all clients: finding, making, forgetting them
     intake          pushes in: judging, bounds, refusals
-    rule            which policy and settings a client has
     stream          a client's stream moves on: the policy, the hole at its head
     stage           what a policy may ask and do
     gap             ways out of a gap: Skip, Reset, a receiver that is ahead
@@ -14,6 +13,7 @@
     delivery        pushes out: who has something to send, dispatches
     ack             what receivers say that they have, or lack
     redelivery      who waits for an ack, and goes back when none comes
+    explain         why a client does not move, for those who look
     expiry          what was retained for too long is given up
     repair          publishers that are asked for what is missing
     confirmation    publishers that are told what became of their pushes
@@ -42,7 +42,7 @@ struct core {
     core_settings_t settings;
     orderer_stats_t *stats;
 
-    rule_t *rules; //  the last one matches all
+    rule_set_t *rules; //  of the clients that will come
     client_table_t clients;
     client_t *oldest, *newest; //  all clients, by when they were listed
     uint64_t kept_bytes; //  of all clients
@@ -72,6 +72,7 @@ struct core {
     size_t confirmation_count, confirmation_capacity;
     struct change *changes; //  not yet taken
     size_t change_count, change_capacity;
+    bool batch_waits; //  a client of the present batch has one that is not kept
     uint32_t ticket; //  number of the last change that a client waits for
     struct awaited *awaited; //  clients that wait for one, in order: a ring
     size_t awaited_head, awaited_count, awaited_capacity;
@@ -101,19 +102,14 @@ client_t *client_list_get(core_t *self, const void *id, size_t id_size, uint64_t
 //  The idle timer fired: forgets the clients that were idle for too long.
 void client_list_drop_idle(core_t *self, int64_t now);
 
+//  The policy and settings that a client with this id is made with.
+static inline const rule_t *client_list_rule(const core_t *self, const void *id, size_t id_size)
+{
+    return rule_set_match(self->rules, id, id_size);
+}
+
 //  Frees all clients.
 void client_list_fini(core_t *self);
-
-//  ---- rule.c ------------------------------------------------------------------------------------
-
-//  Makes the rules of the settings. Returns false if there is no memory.
-bool rule_make_all(core_t *self);
-
-//  The first rule that matches the client id.
-const rule_t *rule_of(const core_t *self, const void *id, size_t id_size);
-
-//  Frees the rules; there are no clients any more.
-void rule_fini(core_t *self);
 
 //  ---- stage.c -----------------------------------------------------------------------------------
 
@@ -263,6 +259,9 @@ void retention_put_notice(core_t *self, client_t *client, uint64_t to, frame_t *
 //  next_seq if there is nothing.
 uint64_t retention_unhanded_from(const client_t *client);
 
+//  How many entries that is, and their bytes as they are counted.
+uint32_t retention_unhanded(const client_t *client, uint64_t *bytes);
+
 //  Drops all of that, pushes as given up. Returns true if a gap notice was among it.
 bool retention_drop_unhanded(core_t *self, client_t *client);
 
@@ -294,6 +293,9 @@ static inline bool delivery_is_unacked(const client_t *client)
 {
     return client->receiver->ack_none || client_is(client, POLICY_PASSTHROUGH);
 }
+
+//  True if the receiver's worker has as many dispatches for it as it may have.
+bool delivery_worker_is_full(const receiver_t *receiver);
 
 //  Queues the receiver if it has clients with something to send and room for it.
 void delivery_wake(core_t *self, receiver_t *receiver);
@@ -384,6 +386,9 @@ void repair_begin(client_t *client);
 
 //  Asks for the client's hole if that is due. Returns when it will be next; INT64_MAX: never.
 int64_t repair_look(core_t *self, client_t *client, int64_t now);
+
+//  The peer with these low bits of its number, which is not newer than the newest.
+uint64_t repair_peer(const core_t *self, uint32_t low);
 
 //  ---- compaction.c ------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@
 void core_begin_batch(core_t *self, bool sparse, uint64_t peer, bool confirm)
 {
     self->batch++;
+    self->batch_waits = false;
     self->sparse = sparse || compaction_is_due(self);
     self->publisher = confirm ? peer : 0;
     self->peer = peer;
@@ -26,12 +27,14 @@ void core_prefetch_slot(const core_t *self, const push_t *push)
 void core_prefetch_client(const core_t *self, const push_t *push)
 {
     const char *client = (const char *)client_table_guess(&self->clients, push->hash);
+    __builtin_prefetch(push->id);
     for (size_t line = 0; client && line < sizeof(client_t) + 16; line += 64)
         __builtin_prefetch(client + line, 1);
 }
 
-void core_prefetch_places(const core_t *self, const push_t *push)
+void core_prefetch_places(const core_t *self, const push_t *push, const frame_t *frame)
 {
+    __builtin_prefetch(&frame->refs, 1);
     const client_t *client = client_table_guess(&self->clients, push->hash);
     if (!client)
         return;
@@ -46,21 +49,25 @@ void core_prefetch_places(const core_t *self, const push_t *push)
         __builtin_prefetch(retained_at(retained, retained->count), 1);
 }
 
-//  Is there room for one more push? What fills a hole is always let in, but for the memory in all.
+//  Is there room for one more push? What fills a hole is always let in, but for the memory in all. What
+//  the push will take the place of makes room for it.
 static outcome_t s_room(const core_t *self, const client_t *client, uint64_t seq, uint32_t cost)
 {
     bool fills = seq == client->view.next_seq && client->window.held > 0;
-    uint64_t max = self->settings.memory_max;
+    uint64_t max = self->settings.memory_max, freed = 0;
     if (fills)
         return self->kept_bytes + cost <= max ? OUTCOME_ACCEPTED : OUTCOME_OVERLOADED;
-    if (client_kept(client) >= self->settings.backlog ||
-        client->kept_bytes + (uint64_t)cost > self->settings.backlog_bytes)
+    uint32_t replaced = client_is(client, POLICY_LATEST) ? retention_unhanded(client, &freed) : 0;
+    if (client_kept(client) - replaced >= self->settings.backlog ||
+        client->kept_bytes - freed + cost > self->settings.backlog_bytes)
         return OUTCOME_BACKLOG_FULL;
+    uint64_t kept = self->kept_bytes - freed;
     max -= max / 8;
-    if (self->kept_bytes + cost > max)
+    if (kept + cost > max)
         return OUTCOME_OVERLOADED;
-    uint64_t left = max - self->kept_bytes;
-    return client->receiver->kept_bytes + cost <= left ? OUTCOME_ACCEPTED : OUTCOME_OVERLOADED;
+    uint64_t left = max - kept;
+    return client->receiver->kept_bytes - freed + cost <= left ? OUTCOME_ACCEPTED
+                                                               : OUTCOME_OVERLOADED;
 }
 
 //  What the push would be counted as: its bytes, and the places that the window lacks to hold it.
@@ -138,7 +145,8 @@ static bool s_take(core_t *self, client_t *client, frame_t *frame, const push_t 
     window_place_t place = {frame, push->bytes, push->size, tick_of(now)};
     bool to_number = push->numberless && !client_is(client, POLICY_PASSTHROUGH);
     if (to_number || self->sparse) {
-        place.frame = to_number ? intake_number(push->bytes, push->size, seq) : frame_copy(push->bytes, push->size);
+        place.frame = to_number ? intake_number(push->bytes, push->size, seq)
+                                : frame_copy(push->bytes, push->size);
         if (!place.frame)
             return false;
         place.bytes = frame_bytes(place.frame);
@@ -190,7 +198,7 @@ static void s_refuse(core_t *self, client_t *client, push_t *push, outcome_t out
 
 static void s_refuse_unknown(const core_t *self, push_t *push, outcome_t outcome)
 {
-    const policy_settings_t *settings = &rule_of(self, push->id, push->id_size)->settings;
+    const policy_settings_t *settings = &client_list_rule(self, push->id, push->id_size)->settings;
     push->outcome = (uint8_t)outcome;
     push->now_epoch = 0;
     push->next_seq = settings->first_seq;
@@ -198,7 +206,19 @@ static void s_refuse_unknown(const core_t *self, push_t *push, outcome_t outcome
     push->retry_after_ms = s_may_pass(outcome) ? RETRY_MAX_MS : 0;
 }
 
-bool core_look(core_t *self, push_t *push, int64_t now)
+//  Whether a push that would be refused now may be good when what waits before it is decided: its
+//  client's stream moves on, or a Reset begins its epoch.
+static bool s_may_become_good(const client_t *client, const push_t *push, outcome_t outcome,
+                              bool behind)
+{
+    if (outcome == OUTCOME_EPOCH_MISMATCH)
+        return behind && push->epoch > client->epoch;
+    uint64_t reach = (uint64_t)client->view.window + client->view.held + client->waiting;
+    return outcome == OUTCOME_WINDOW_FULL && client->waiting &&
+           push->seq - client->view.next_seq < reach;
+}
+
+bool core_look(core_t *self, push_t *push, bool behind, int64_t now)
 {
     client_t *client = client_list_get(self, push->id, push->id_size, push->hash, true, now);
     if (!client) {
@@ -210,9 +230,10 @@ bool core_look(core_t *self, push_t *push, int64_t now)
     client->active = client_ms(now);
     uint64_t seq = push->numberless ? client->view.next_seq : push->seq;
     outcome_t outcome = s_judge(self, client, push, seq, now);
-    if (outcome == OUTCOME_ACCEPTED) {
+    if (outcome == OUTCOME_ACCEPTED || s_may_become_good(client, push, outcome, behind)) {
         if (push->numberless)
-            push->seq = seq + client->numbered++;
+            push->seq = seq + client->waiting;
+        client->waiting++;
         push->written = true;
     } else if (outcome == OUTCOME_OVERLOADED) {
         s_refuse(self, client, push, outcome, now);
@@ -249,8 +270,9 @@ void core_push(core_t *self, frame_t *frame, push_t *push, int64_t now)
     outcome_t outcome = s_judge(self, client, push, seq, now);
     if (self->settings.journal && !passes && outcome == OUTCOME_ACCEPTED)
         outcome = s_judge_written(push, seq);
-    if (push->numberless && push->written)
-        client->numbered--;
+    client->waiting -= push->written;
+    if (client->unstored && (outcome == OUTCOME_ACCEPTED || outcome == OUTCOME_DUPLICATE))
+        self->batch_waits = true;
     if (outcome == OUTCOME_ACCEPTED && !s_take(self, client, frame, push, seq, now))
         outcome = OUTCOME_OVERLOADED;
     if (outcome == OUTCOME_DUPLICATE && self->publisher && !confirmation_renew(self, client, seq))
@@ -276,10 +298,10 @@ void core_refused(core_t *self, push_t *push, int64_t now)
     client_t *client = NULL;
     if (push->id_size)
         client = client_list_get(self, push->id, push->id_size, push->hash, push->numberless, now);
-    if (client && push->numberless && push->written)
-        client->numbered--;
-    if (client)
-        s_refuse(self, client, push, outcome, now);
-    else
+    if (!client) {
         s_refuse_unknown(self, push, outcome);
+        return;
+    }
+    client->waiting -= push->written;
+    s_refuse(self, client, push, outcome, now);
 }

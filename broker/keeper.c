@@ -20,8 +20,11 @@ struct keeper {
     peer_t *peers;
     uint64_t waiting_bytes; //  of all requests that wait
     uint32_t lasting; //  batches with the journal that last
+    uint64_t lasting_ops; //  of them
     int64_t positions_at; //  when positions are told next
     pipe_item_t *came; //  batches that came back and are not looked at yet
+    request_t *held, *held_last; //  decided, and answered when a change is kept: a queue
+    uint32_t stored; //  number of the last change that is kept
     journal_batch_t *deciding; //  of the request that keeper_next returned
 };
 
@@ -50,6 +53,16 @@ void keeper_take_back(pipe_item_t *batches)
     }
 }
 
+//  Takes the first reply that is held.
+static request_t *s_let_go(keeper_t *self)
+{
+    request_t *request = self->held;
+    self->held = (request_t *)request->item.next;
+    if (!self->held)
+        self->held_last = NULL;
+    return request;
+}
+
 void keeper_destroy(keeper_t **self_p)
 {
     keeper_t *self = *self_p;
@@ -61,6 +74,10 @@ void keeper_destroy(keeper_t **self_p)
         free(peer);
     }
     keeper_take_back(self->came);
+    while (self->held) {
+        request_t *request = s_let_go(self);
+        request_destroy(&request);
+    }
     free(self);
     *self_p = NULL;
 }
@@ -140,7 +157,7 @@ static void s_write(journal_batch_t *batch, const push_t *push)
 }
 
 static void s_write_pushes(const keeper_t *self, journal_batch_t *batch, request_t *request,
-                           int64_t now)
+                           bool behind, int64_t now)
 {
     core_t *core = self->settings.core;
     core_begin_batch(core, false, 0, false);
@@ -150,7 +167,7 @@ static void s_write_pushes(const keeper_t *self, journal_batch_t *batch, request
         if (i + 4 < request->count)
             core_prefetch_client(core, &request->pushes[i + 4]);
         push_t *push = &request->pushes[i];
-        if (push->outcome == OUTCOME_ACCEPTED && core_look(core, push, now))
+        if (push->outcome == OUTCOME_ACCEPTED && core_look(core, push, behind, now))
             s_write(batch, push);
     }
 }
@@ -196,7 +213,7 @@ bool keeper_take(keeper_t *self, request_t *request, bool refuse, int64_t now)
         return false;
     }
     if (pushes)
-        s_write_pushes(self, batch, request, now);
+        s_write_pushes(self, batch, request, waits, now);
     if (batch->count || waits) {
         s_send(self, batch, request);
         return true;
@@ -234,37 +251,46 @@ static journal_batch_t *s_next_batch(keeper_t *self)
     return batch;
 }
 
-static request_t *s_end_lasting(keeper_t *self, journal_batch_t *batch)
+static void s_end_lasting(keeper_t *self, journal_batch_t *batch)
 {
-    request_t *request = batch->request;
     self->lasting--;
+    self->lasting_ops -= batch->count;
+    self->stored = batch->ticket;
     core_stored(self->settings.core, batch->ticket);
-    if (request)
-        s_discount_peer(self, request->peer);
     s_destroy_batch(batch);
-    return request;
+}
+
+//  True if there is a reply whose change is kept.
+static bool s_may_let_go(const keeper_t *self)
+{
+    return self->held && (int32_t)(self->stored - self->held->awaits) >= 0;
+}
+
+//  The next batch of a request, with those before it that last taken note of. NULL: there is none, or a
+//  reply may go first.
+static journal_batch_t *s_next_of_request(keeper_t *self)
+{
+    while (!s_may_let_go(self)) {
+        journal_batch_t *batch = s_next_batch(self);
+        if (!batch || !batch->lasts)
+            return batch;
+        s_end_lasting(self, batch);
+    }
+    return NULL;
 }
 
 request_t *keeper_next(keeper_t *self, bool *decide)
 {
-    journal_batch_t *batch;
-    while ((batch = s_next_batch(self))) {
-        if (batch->lasts) {
-            request_t *request = s_end_lasting(self, batch);
-            *decide = false;
-            if (request)
-                return request;
-            continue;
-        }
-        if (batch->frame)
-            self->waiting_bytes -= s_cost(batch->request);
-        s_discount_peer(self, batch->request->peer);
-        s_note_result(batch);
-        self->deciding = batch;
-        *decide = true;
-        return batch->request;
-    }
-    return NULL;
+    journal_batch_t *batch = s_next_of_request(self);
+    *decide = batch != NULL;
+    if (!batch)
+        return s_may_let_go(self) ? s_let_go(self) : NULL;
+    if (batch->frame)
+        self->waiting_bytes -= s_cost(batch->request);
+    s_discount_peer(self, batch->request->peer);
+    s_note_result(batch);
+    self->deciding = batch;
+    return batch->request;
 }
 
 //  What was written and then refused goes again.
@@ -282,20 +308,43 @@ static void s_take_out_refused(const keeper_t *self, const journal_batch_t *batc
     }
 }
 
-//  Sends the reply by way of the journal, behind all that has changed. Returns false if nothing has.
-static bool s_hold(keeper_t *self, request_t *request)
+//  Keeps the reply until all is kept that has changed by now.
+static void s_hold(keeper_t *self, request_t *request)
 {
-    if (!core_has_changes(self->settings.core) || !s_count_peer(self, request->peer))
-        return false;
-    journal_batch_t *batch = core_changes(self->settings.core, 0);
-    if (!batch) {
-        s_discount_peer(self, request->peer);
-        return false;
-    }
-    batch->request = request;
-    self->lasting++;
-    pipe_put(self->settings.journal, &batch->item, 1 + batch->count);
-    return true;
+    request->awaits = core_ticket(self->settings.core);
+    request->item.next = NULL;
+    if (self->held_last)
+        self->held_last->item.next = &request->item;
+    else
+        self->held = request;
+    self->held_last = request;
+}
+
+bool keeper_holds(const keeper_t *self)
+{
+    return self->held != NULL;
+}
+
+request_t *keeper_give_up(keeper_t *self)
+{
+    request_t *request = s_let_go(self);
+    //  Its publisher is told nothing, and sends it again.
+    request->kind = REQUEST_REFUSED;
+    free(request->reply);
+    request->reply = NULL;
+    return request;
+}
+
+//  A Skip or Reset is answered when what it has changed is kept, and a push when all that its client's
+//  stream rests on is: a restart would not know what to do with one of an epoch that it has not heard
+//  of.
+static bool s_must_hold(const keeper_t *self, const request_t *request)
+{
+    const core_t *core = self->settings.core;
+    if (request->kind == REQUEST_PUSH)
+        return core_batch_waits(core);
+    bool changes = request->kind == REQUEST_SKIP || request->kind == REQUEST_RESET;
+    return changes && core_has_changes(core);
 }
 
 bool keeper_decided(keeper_t *self, request_t *request)
@@ -306,8 +355,10 @@ bool keeper_decided(keeper_t *self, request_t *request)
         s_destroy_batch(batch);
         self->deciding = NULL;
     }
-    bool changes = request->kind == REQUEST_SKIP || request->kind == REQUEST_RESET;
-    return !changes || !s_hold(self, request);
+    if (!s_must_hold(self, request))
+        return true;
+    s_hold(self, request);
+    return false;
 }
 
 //  ---- changes -----------------------------------------------------------------------------------
@@ -318,22 +369,24 @@ static void s_tell(keeper_t *self, size_t positions)
     if (!batch)
         return;
     self->lasting++;
+    self->lasting_ops += batch->count;
     pipe_put(self->settings.journal, &batch->item, 1 + batch->count);
 }
 
 void keeper_tell(keeper_t *self, bool all, int64_t now)
 {
     const core_t *core = self->settings.core;
-    bool due = all || (!self->lasting && now >= self->positions_at && core_has_positions(core));
+    bool due = all || (!self->lasting && now >= self->positions_at && core_positions(core) > 0);
     if (due)
         self->positions_at = now + POSITIONS_EVERY;
     if (due || core_has_changes(core))
         s_tell(self, all ? SIZE_MAX : due ? POSITIONS_MAX : 0);
+    stats_set(&self->settings.stats->unsaved, self->lasting_ops + core_positions(core));
 }
 
 int64_t keeper_next_tick(const keeper_t *self)
 {
-    if (self->lasting || !core_has_positions(self->settings.core))
+    if (self->lasting || !core_positions(self->settings.core))
         return INT64_MAX;
     return self->positions_at;
 }

@@ -19,6 +19,7 @@ typedef struct {
     core_t *core; //  borrowed
     pipe_t *journal; //  borrowed; the orderer's end
     uint64_t memory_max; //  bytes
+    orderer_stats_t *stats; //  borrowed
 } keeper_settings_t;
 
 //  NULL: no memory.
@@ -42,6 +43,12 @@ request_t *keeper_next(keeper_t *self, bool *decide);
 //  A request was decided, whether it had waited or not. Returns true if its reply may go; else it waits
 //  until what it has changed is kept.
 bool keeper_decided(keeper_t *self, request_t *request);
+
+//  True while a reply waits for a change to be kept.
+bool keeper_holds(const keeper_t *self);
+
+//  At the end, when the disk is not well: the request of such a reply, which goes without it.
+request_t *keeper_give_up(keeper_t *self);
 
 //  Gives the journal what has changed, and (`all`, or from time to time) positions.
 void keeper_tell(keeper_t *self, bool all, int64_t now);

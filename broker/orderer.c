@@ -22,6 +22,7 @@ struct orderer {
     crew_t *crew;
     decider_t decider;
     keeper_t *keeper; //  NULL: there is no journal
+    int64_t draining_at; //  since when new pushes are refused
     bool drained;
     bool terminated;
 };
@@ -49,8 +50,10 @@ static bool s_make_keeper(orderer_t *self)
     const orderer_settings_t *settings = &self->settings;
     if (!settings->journal)
         return true;
-    self->keeper = keeper_new(&(keeper_settings_t){
-        .core = self->core, .journal = settings->journal, .memory_max = settings->core.memory_max});
+    self->keeper = keeper_new(&(keeper_settings_t){.core = self->core,
+                                                   .journal = settings->journal,
+                                                   .memory_max = settings->core.memory_max,
+                                                   .stats = self->stats});
     return self->keeper != NULL;
 }
 
@@ -176,6 +179,7 @@ static bool s_take_requests(orderer_t *self, int64_t now)
         if (!item)
             return i > 0;
         histogram_add(&self->stats->request_wait, (uint64_t)waited, 1);
+        decider_begin(&self->decider, (request_t *)item);
         while (item) {
             request_t *request = (request_t *)item;
             item = item->next;
@@ -199,6 +203,10 @@ static bool s_take_kept(orderer_t *self, int64_t now)
         else
             pipe_put(self->settings.front, &request->item, 1);
     }
+    //  The end does not wait for a disk that is not well.
+    while (self->decider.draining && keeper_holds(self->keeper) &&
+           now - self->draining_at > LAST_WITHIN)
+        pipe_put(self->settings.front, &keeper_give_up(self->keeper)->item, 1);
     return any;
 }
 
@@ -242,17 +250,32 @@ static void s_resize(orderer_t *self, zsock_t *control)
     crew_resize(self->crew, (unsigned)count);
 }
 
+static void s_begin_drain(orderer_t *self)
+{
+    self->decider.draining = true;
+    self->draining_at = pipe_clock();
+}
+
+static void s_take_rules(orderer_t *self, zsock_t *control)
+{
+    void *rules = NULL;
+    zsock_recv(control, "p", &rules);
+    core_set_rules(self->core, rules);
+}
+
 static void s_control(orderer_t *self, zsock_t *control)
 {
     char *command = zstr_recv_nowait(control);
     if (command && strcmp(command, "$TERM") == 0)
         self->terminated = true;
     else if (command && strcmp(command, "DRAIN") == 0)
-        self->decider.draining = true;
+        s_begin_drain(self);
     else if (command && strcmp(command, "ADD") == 0)
         s_add_worker(self, control);
     else if (command && strcmp(command, "RESIZE") == 0)
         s_resize(self, control);
+    else if (command && strcmp(command, "RULES") == 0)
+        s_take_rules(self, control);
     else if (command && strcmp(command, PULSE_COMMAND) == 0)
         stats_add(&self->stats->pulses, 1);
     zstr_free(&command);
@@ -278,7 +301,8 @@ static long s_timeout(const orderer_t *self)
     int64_t next = core_next_tick(self->core), now = pipe_clock();
     if (self->keeper && keeper_next_tick(self->keeper) < next)
         next = keeper_next_tick(self->keeper);
-    if (self->decider.draining && !self->drained && next > now + DRAIN_LOOK)
+    bool holds = self->keeper && keeper_holds(self->keeper);
+    if (self->decider.draining && (holds || !self->drained) && next > now + DRAIN_LOOK)
         next = now + DRAIN_LOOK;
     if (next == INT64_MAX)
         return -1;
@@ -287,13 +311,28 @@ static long s_timeout(const orderer_t *self)
 
 static void s_wait(orderer_t *self, zsock_t *control)
 {
-    zmq_pollitem_t items[STATS_WORKERS_MAX + 3] = {
-        {zsock_resolve(control), 0, ZMQ_POLLIN, 0},
-        {pipe_socket(self->settings.front), 0, ZMQ_POLLIN, 0}};
-    int count = 2 + crew_poll_items(self->crew, items + 2);
-    if (self->keeper)
-        items[count++] = (zmq_pollitem_t){pipe_socket(self->settings.journal), 0, ZMQ_POLLIN, 0};
-    if (zmq_poll(items, count, s_timeout(self)) > 0 && items[0].revents)
+    pipe_t *front = self->settings.front, *queries = inquiry_pipe(self->settings.inquiry);
+    pipe_t *journal = self->settings.journal;
+    zmq_pollitem_t items[STATS_WORKERS_MAX + 4] = {{zsock_resolve(control), 0, ZMQ_POLLIN, 0},
+                                                   {NULL, pipe_descriptor(front), ZMQ_POLLIN, 0},
+                                                   {NULL, pipe_descriptor(queries), ZMQ_POLLIN, 0}};
+    int reports;
+    bool waits = crew_begin_wait(self->crew, items + 3, &reports);
+    zmq_pollitem_t *kept = &items[3 + reports];
+    waits &= pipe_begin_wait(front);
+    waits &= pipe_begin_wait(queries);
+    if (journal) {
+        *kept = (zmq_pollitem_t){NULL, pipe_descriptor(journal), ZMQ_POLLIN, 0};
+        waits &= pipe_begin_wait(journal);
+    }
+    if (waits)
+        zmq_poll(items, 3 + reports + (journal != NULL), s_timeout(self));
+    pipe_end_wait(front, items[1].revents);
+    pipe_end_wait(queries, items[2].revents);
+    crew_end_wait(self->crew, items + 3);
+    if (journal)
+        pipe_end_wait(journal, kept->revents);
+    if (items[0].revents)
         s_control(self, control);
 }
 
@@ -302,12 +341,16 @@ static void s_wait(orderer_t *self, zsock_t *control)
 static void s_tell_last(orderer_t *self)
 {
     int64_t end = pipe_clock() + LAST_WITHIN;
-    zmq_pollitem_t item = {pipe_socket(self->settings.journal), 0, ZMQ_POLLIN, 0};
+    pipe_t *journal = self->settings.journal;
+    zmq_pollitem_t item = {NULL, pipe_descriptor(journal), ZMQ_POLLIN, 0};
     keeper_tell(self->keeper, true, pipe_clock());
-    while (pipe_flush(self->settings.journal), keeper_is_busy(self->keeper)) {
-        if (!s_take_kept(self, pipe_clock()) && pipe_clock() >= end)
-            return;
-        zmq_poll(&item, 1, 10);
+    while (pipe_flush(journal), keeper_is_busy(self->keeper) && pipe_clock() < end) {
+        if (s_take_kept(self, pipe_clock()))
+            continue;
+        if (pipe_begin_wait(journal))
+            zmq_poll(&item, 1, 10);
+        pipe_end_wait(journal, item.revents);
+        item.revents = 0;
     }
 }
 
@@ -316,12 +359,14 @@ void orderer_run(zsock_t *control, void *args)
     orderer_t *self = args;
     pthread_setname_np(pthread_self(), "orderer");
     zsock_signal(control, 0);
+    unsigned turn = 0;
     while (!self->terminated) {
         int64_t now = pipe_clock();
         bool busy = crew_take_reports(self->crew, now);
         if (self->keeper)
             busy |= s_take_kept(self, now);
         busy |= s_take_requests(self, now);
+        busy |= inquiry_answer(self->settings.inquiry, self->core, now);
         if (core_next_tick(self->core) <= now)
             core_tick(self->core, now);
         s_do_effects(self);
@@ -334,7 +379,7 @@ void orderer_run(zsock_t *control, void *args)
         s_look_at_drain(self, control);
         if (!busy)
             s_wait(self, control);
-        else
+        else if (++turn % CONTROL_EVERY == 0)
             s_control(self, control);
     }
     if (self->keeper)

@@ -9,6 +9,7 @@
 
 #include "certificate.h"
 #include "core.h"
+#include "inquiry.h"
 #include "pipe.h"
 #include <czmq.h>
 
@@ -27,6 +28,7 @@ typedef struct {
     pipe_t *journal; //  borrowed; the orderer's end; NULL: nothing is kept
     pipe_t *const *workers; //  the orderer's ends, borrowed; the array is copied
     unsigned worker_count; //  to begin with
+    inquiry_t *inquiry; //  borrowed: what operators ask
     broker_stats_t *stats; //  borrowed
 } orderer_settings_t;
 
@@ -48,6 +50,7 @@ void orderer_destroy(orderer_t **self_p, uint32_t linger);
 //  - On DRAIN it refuses new pushes, and says DRAINED once all that was released to receivers which
 //    are there is acknowledged.
 //  - On ADD it has another worker, the next one, by the pipe whose pointer follows.
+//  - On RULES it takes over the rule_set_t that follows, for clients that come later.
 //  - On RESIZE as many workers as follow share the endpoints. Of each that is to have none any more
 //    it says RELEASED with its number when that is so; the pipe is then main's again.
 void orderer_run(zsock_t *control, void *args);

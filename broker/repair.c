@@ -33,8 +33,7 @@ static uint64_t s_end(const client_t *client)
     return seq;
 }
 
-//  The peer with these low bits, which is not newer than the newest.
-static uint64_t s_peer(const core_t *self, uint32_t low)
+uint64_t repair_peer(const core_t *self, uint32_t low)
 {
     return self->newest_peer - (uint32_t)((uint32_t)self->newest_peer - low);
 }
@@ -43,7 +42,7 @@ static void s_ask(core_t *self, const client_t *client)
 {
     for (int i = 0; i < 2 && client->publishers[i]; i++) {
         core_effect_t *effect = effect_tell(self, EFFECT_REPAIR);
-        effect->peer = s_peer(self, client->publishers[i]);
+        effect->peer = repair_peer(self, client->publishers[i]);
         memcpy(effect->id, client->id, client->id_size);
         effect->id_size = client->id_size;
         effect->position = client_released(client);

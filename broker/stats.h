@@ -179,6 +179,7 @@ typedef struct {
     stats_t endpoints_moved; //  from one worker to another
     stats_t attaches; //  Attach requests granted
     stats_t denied_owner; //  requests for a receiver or endpoint that belongs to another key
+    stats_t unsaved; //  gauge: changes, most of them positions, that the journal does not keep yet
     stats_t takeovers; //  clients or endpoints taken over by another receiver
     stats_t receivers_timed_out;
     stats_t pulses; //  signs of life given to the main thread
