@@ -246,6 +246,9 @@ void retention_put_notice(core_t *self, client_t *client, uint64_t to, frame_t *
 //  next_seq if there is nothing.
 uint64_t retention_unhanded_from(const client_t *client);
 
+//  How many entries that is, and their bytes as they are counted.
+uint32_t retention_unhanded(const client_t *client, uint64_t *bytes);
+
 //  Drops all of that, pushes as given up. Returns true if a gap notice was among it.
 bool retention_drop_unhanded(core_t *self, client_t *client);
 

@@ -332,6 +332,20 @@ void model_give_back_places(model_client_t *client)
 
 //  ---- pushes ------------------------------------------------------------------------------------
 
+//  What a newer push would take the place of: how many entries, and their bytes.
+static uint32_t s_replaced(const model_client_t *client, uint64_t *bytes)
+{
+    uint32_t count = 0;
+    *bytes = 0;
+    for (uint32_t i = client->log.count; i-- > client->acked + client->handed; count++) {
+        const model_entry_t *entry = &client->log.items[i];
+        if (client->policy != MODEL_LATEST || entry->kind == MODEL_MARKER)
+            break;
+        *bytes += COST + (entry->kind == MODEL_PUSH ? entry->size : 0);
+    }
+    return count;
+}
+
 static outcome_t s_judge_room(const model_t *self, const model_client_t *client, uint64_t seq,
                               uint32_t size)
 {
@@ -339,14 +353,15 @@ static outcome_t s_judge_room(const model_t *self, const model_client_t *client,
     if (model_has_window(client) && seq != client->next_seq)
         size += (uint32_t)(s_places_bytes(s_places_for(client, seq - client->next_seq + 1)) -
                            s_places_bytes(client->places));
-    uint64_t all = model_all_bytes(self) + size + COST;
+    uint64_t gone, all = model_all_bytes(self) + size + COST;
     if (seq == client->next_seq && client->held.count)
         return all <= settings->memory_max ? OUTCOME_ACCEPTED : OUTCOME_OVERLOADED;
-    if (model_kept(client) + 1 > settings->backlog ||
-        model_kept_bytes(client) + size + COST > settings->backlog_bytes)
+    if (model_kept(client) + 1 - s_replaced(client, &gone) > settings->backlog ||
+        model_kept_bytes(client) + size + COST - gone > settings->backlog_bytes)
         return OUTCOME_BACKLOG_FULL;
+    all -= gone;
     uint64_t usable = settings->memory_max - settings->memory_max / 8;
-    uint64_t receiver = model_receiver_bytes(self, client->receiver) + size + COST;
+    uint64_t receiver = model_receiver_bytes(self, client->receiver) + size + COST - gone;
     uint64_t without = all - size - COST;
     return all <= usable && receiver <= usable - without ? OUTCOME_ACCEPTED : OUTCOME_OVERLOADED;
 }
