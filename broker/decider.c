@@ -280,7 +280,8 @@ static bool s_expel(const decider_t *self, request_t *request)
     if (detach->n_client_ids == 0)
         core_expel(self->core, receiver);
     else if (expelled == 0)
-        s_error(self, request, ERROR_UNKNOWN_RECEIVER, "the receiver has none of these clients by name");
+        s_error(self, request, ERROR_UNKNOWN_RECEIVER,
+                "the receiver has none of these clients by name");
     bool any = detach->n_client_ids == 0 || expelled > 0;
     detach->n_client_ids = expelled;
     return any;
