@@ -95,7 +95,7 @@ void core_begin_batch(core_t *self, bool sparse, uint64_t peer, bool confirm);
 //  slot in the table of clients, the client, its places in window and queue.
 void core_prefetch_slot(const core_t *self, const push_t *push);
 void core_prefetch_client(const core_t *self, const push_t *push);
-void core_prefetch_places(const core_t *self, const push_t *push);
+void core_prefetch_places(const core_t *self, const push_t *push, const frame_t *frame);
 
 //  Decides one push, whose outcome is still OUTCOME_ACCEPTED, and writes the decision over it. An
 //  accepted push is kept, with a reference of its own to `frame`.

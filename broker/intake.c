@@ -26,12 +26,14 @@ void core_prefetch_slot(const core_t *self, const push_t *push)
 void core_prefetch_client(const core_t *self, const push_t *push)
 {
     const char *client = (const char *)client_table_guess(&self->clients, push->hash);
+    __builtin_prefetch(push->id);
     for (size_t line = 0; client && line < sizeof(client_t) + 16; line += 64)
         __builtin_prefetch(client + line, 1);
 }
 
-void core_prefetch_places(const core_t *self, const push_t *push)
+void core_prefetch_places(const core_t *self, const push_t *push, const frame_t *frame)
 {
+    __builtin_prefetch(&frame->refs, 1);
     const client_t *client = client_table_guess(&self->clients, push->hash);
     if (!client)
         return;

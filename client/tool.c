@@ -19,6 +19,7 @@ static const struct {
     {"reset", reset_run, "start a client's sequence over in a new epoch"},
     {"detach", detach_run, "take clients from a receiver"},
     {"keygen", keygen_run, "make a CURVE key pair"},
+    {"journal", journal_run, "look into the store of a broker that does not run"},
     {"bench", bench_run, "put load on a broker and check every push"},
 };
 

@@ -144,17 +144,12 @@ def provoke_deliveries(broker, peer, receiver, unacked):
     peer.send_raw(b"rubbish")
 
 
-def fill(peer, client):
-    """More than the network and a receiver that does not read take."""
-    for seq in range(1, 400, 40):
-        peer.push(*(push(client, seq + i, b"x" * 60_000) for i in range(6)))
-        peer.push(*(push(client, seq + i, b"") for i in range(6, 40)))
-
-
 def provoke_backlog(broker, peer, stuck):
-    """An endpoint that takes nothing, twice: what waits for it is discarded once."""
+    """An endpoint where nobody listens, twice: what waits for it is discarded once."""
+    stuck.pull.close()
     stuck.attach(position("stuck", 0))
-    fill(peer, "stuck")
+    for seq in range(1, 251):
+        peer.push(push("stuck", seq, b"x" * 1000))
     wait_until(lambda: broker.metric("send_backlog_messages"), "a backlog")
     stuck.detach()
     wait_until(lambda: broker.metric("sends_total", result="discarded"), "the discarded ones")
@@ -169,7 +164,7 @@ def scraped(tmp_path_factory):
     config.write_text(CONFIG)
     broker = Broker(config=config)
     with Peer(broker) as peer, Receiver(broker) as receiver, Receiver(broker, "unacked") as unacked, \
-            Receiver(broker, "stuck", rcvhwm=1, rcvbuf=4096) as stuck:
+            Receiver(broker, "stuck") as stuck:
         provoke_outcomes(peer)
         provoke_gaps(broker, peer)
         provoke_deliveries(broker, peer, receiver, unacked)
