@@ -270,6 +270,18 @@ void broker_admit(broker_t *self, const config_t *config)
     zsock_send(self->gate_actor, "sp", "ACCESS", gate);
 }
 
+//  ---- rules -------------------------------------------------------------------------------------
+
+rule_set_t *broker_rules(const broker_t *self, const config_t *config, char **error)
+{
+    return ordering_rules(self->ordering, config, self->config->delivery.backlog, error);
+}
+
+void broker_reorder(broker_t *self, rule_set_t *rules)
+{
+    zsock_send(self->orderer_actor, "sp", "RULES", rules);
+}
+
 //  ---- workers that come and go ------------------------------------------------------------------
 
 static void s_take_apart_worker(worker_slot_t *slot)

@@ -33,7 +33,7 @@ typedef struct {
     int64_t gap_timeout; //  ns
     int64_t gap_alarm; //  ns; 0: never
     int64_t repair_delay; //  ns; 0: never
-    const rule_t *rules; //  borrowed: of clients that one matches, in place of the six above
+    const rule_t *rules; //  borrowed for core_new: of clients that one matches, in place of the six above
     size_t rule_count;
     uint32_t max_clients;
     int64_t client_idle_timeout; //  ns
@@ -84,6 +84,10 @@ core_t *core_new(const core_settings_t *settings, orderer_stats_t *stats);
 //  Frees it with all it keeps. All dispatches must have been returned. Takes NULL.
 void core_destroy(core_t **self_p);
 
+//  Clients that come from now on have one of these rules, the others keep theirs. Takes over the caller's
+//  use of the set.
+void core_set_rules(core_t *self, rule_set_t *rules);
+
 //  ---- pushes ------------------------------------------------------------------------------------
 
 //  Starts a batch: what follows until the next one came in one request. `sparse`: the pushes are a small
@@ -95,7 +99,7 @@ void core_begin_batch(core_t *self, bool sparse, uint64_t peer, bool confirm);
 //  slot in the table of clients, the client, its places in window and queue.
 void core_prefetch_slot(const core_t *self, const push_t *push);
 void core_prefetch_client(const core_t *self, const push_t *push);
-void core_prefetch_places(const core_t *self, const push_t *push);
+void core_prefetch_places(const core_t *self, const push_t *push, const frame_t *frame);
 
 //  Decides one push, whose outcome is still OUTCOME_ACCEPTED, and writes the decision over it. An
 //  accepted push is kept, with a reference of its own to `frame`.

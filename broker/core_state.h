@@ -3,7 +3,6 @@
     core            its life and its time
     client_list     all clients: finding, making, forgetting them
     intake          pushes in: judging, bounds, refusals
-    rule            which policy and settings a client has
     stream          a client's stream moves on: the policy, the hole at its head
     stage           what a policy may ask and do
     gap             ways out of a gap: Skip, Reset, a receiver that is ahead
@@ -41,7 +40,7 @@ struct core {
     core_settings_t settings;
     orderer_stats_t *stats;
 
-    rule_t *rules; //  the last one matches all
+    rule_set_t *rules; //  of the clients that will come
     client_table_t clients;
     client_t *oldest, *newest; //  all clients, by when they were listed
     uint64_t kept_bytes; //  of all clients
@@ -91,19 +90,14 @@ client_t *client_list_get(core_t *self, const void *id, size_t id_size, uint64_t
 //  The idle timer fired: forgets the clients that were idle for too long.
 void client_list_drop_idle(core_t *self, int64_t now);
 
+//  The policy and settings that a client with this id is made with.
+static inline const rule_t *client_list_rule(const core_t *self, const void *id, size_t id_size)
+{
+    return rule_set_match(self->rules, id, id_size);
+}
+
 //  Frees all clients.
 void client_list_fini(core_t *self);
-
-//  ---- rule.c ------------------------------------------------------------------------------------
-
-//  Makes the rules of the settings. Returns false if there is no memory.
-bool rule_make_all(core_t *self);
-
-//  The first rule that matches the client id.
-const rule_t *rule_of(const core_t *self, const void *id, size_t id_size);
-
-//  Frees the rules; there are no clients any more.
-void rule_fini(core_t *self);
 
 //  ---- stage.c -----------------------------------------------------------------------------------
 

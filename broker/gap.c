@@ -26,7 +26,7 @@ static void s_mark_missing(client_t *client, uint64_t from, uint64_t to)
 //  Where a client is that there is no room for.
 static position_t s_start(const core_t *self, const void *id, size_t id_size)
 {
-    return (position_t){0, rule_of(self, id, id_size)->settings.first_seq - 1};
+    return (position_t){0, client_list_rule(self, id, id_size)->settings.first_seq - 1};
 }
 
 position_t core_skip(core_t *self, const void *id, size_t id_size, uint64_t epoch, uint64_t from,

@@ -26,12 +26,14 @@ void core_prefetch_slot(const core_t *self, const push_t *push)
 void core_prefetch_client(const core_t *self, const push_t *push)
 {
     const char *client = (const char *)client_table_guess(&self->clients, push->hash);
+    __builtin_prefetch(push->id);
     for (size_t line = 0; client && line < sizeof(client_t) + 16; line += 64)
         __builtin_prefetch(client + line, 1);
 }
 
-void core_prefetch_places(const core_t *self, const push_t *push)
+void core_prefetch_places(const core_t *self, const push_t *push, const frame_t *frame)
 {
+    __builtin_prefetch(&frame->refs, 1);
     const client_t *client = client_table_guess(&self->clients, push->hash);
     if (!client)
         return;
@@ -195,7 +197,7 @@ static void s_refuse(core_t *self, client_t *client, push_t *push, outcome_t out
 
 static void s_refuse_unknown(const core_t *self, push_t *push, outcome_t outcome)
 {
-    const policy_settings_t *settings = &rule_of(self, push->id, push->id_size)->settings;
+    const policy_settings_t *settings = &client_list_rule(self, push->id, push->id_size)->settings;
     push->outcome = (uint8_t)outcome;
     push->now_epoch = 0;
     push->next_seq = settings->first_seq;

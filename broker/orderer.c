@@ -157,6 +157,7 @@ static bool s_take_requests(orderer_t *self, int64_t now)
         if (!item)
             return i > 0;
         histogram_add(&self->stats->request_wait, (uint64_t)waited, 1);
+        decider_begin(&self->decider, (request_t *)item);
         while (item) {
             request_t *request = (request_t *)item;
             item = item->next;
@@ -205,6 +206,13 @@ static void s_resize(orderer_t *self, zsock_t *control)
     crew_resize(self->crew, (unsigned)count);
 }
 
+static void s_take_rules(orderer_t *self, zsock_t *control)
+{
+    void *rules = NULL;
+    zsock_recv(control, "p", &rules);
+    core_set_rules(self->core, rules);
+}
+
 static void s_control(orderer_t *self, zsock_t *control)
 {
     char *command = zstr_recv_nowait(control);
@@ -216,6 +224,8 @@ static void s_control(orderer_t *self, zsock_t *control)
         s_add_worker(self, control);
     else if (command && strcmp(command, "RESIZE") == 0)
         s_resize(self, control);
+    else if (command && strcmp(command, "RULES") == 0)
+        s_take_rules(self, control);
     else if (command && strcmp(command, PULSE_COMMAND) == 0)
         stats_add(&self->stats->pulses, 1);
     zstr_free(&command);
@@ -248,12 +258,20 @@ static long s_timeout(const orderer_t *self)
 
 static void s_wait(orderer_t *self, zsock_t *control)
 {
-    zmq_pollitem_t items[STATS_WORKERS_MAX + 3] = {
-        {zsock_resolve(control), 0, ZMQ_POLLIN, 0},
-        {pipe_socket(self->settings.front), 0, ZMQ_POLLIN, 0},
-        {inquiry_socket(self->settings.inquiry), 0, ZMQ_POLLIN, 0}};
-    int count = 3 + crew_poll_items(self->crew, items + 3);
-    if (zmq_poll(items, count, s_timeout(self)) > 0 && items[0].revents)
+    pipe_t *front = self->settings.front, *queries = inquiry_pipe(self->settings.inquiry);
+    zmq_pollitem_t items[STATS_WORKERS_MAX + 3] = {{zsock_resolve(control), 0, ZMQ_POLLIN, 0},
+                                                   {NULL, pipe_descriptor(front), ZMQ_POLLIN, 0},
+                                                   {NULL, pipe_descriptor(queries), ZMQ_POLLIN, 0}};
+    int reports;
+    bool waits = crew_begin_wait(self->crew, items + 3, &reports);
+    waits &= pipe_begin_wait(front);
+    waits &= pipe_begin_wait(queries);
+    if (waits)
+        zmq_poll(items, 3 + reports, s_timeout(self));
+    pipe_end_wait(front, items[1].revents);
+    pipe_end_wait(queries, items[2].revents);
+    crew_end_wait(self->crew, items + 3);
+    if (items[0].revents)
         s_control(self, control);
 }
 
@@ -262,6 +280,7 @@ void orderer_run(zsock_t *control, void *args)
     orderer_t *self = args;
     pthread_setname_np(pthread_self(), "orderer");
     zsock_signal(control, 0);
+    unsigned turn = 0;
     while (!self->terminated) {
         int64_t now = pipe_clock();
         bool busy = crew_take_reports(self->crew, now);
@@ -277,7 +296,7 @@ void orderer_run(zsock_t *control, void *args)
         s_look_at_drain(self, control);
         if (!busy)
             s_wait(self, control);
-        else
+        else if (++turn % CONTROL_EVERY == 0)
             s_control(self, control);
     }
 }

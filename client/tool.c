@@ -15,6 +15,7 @@ static const struct {
     {"skip", skip_run, "give up seqs that are missing"},
     {"reset", reset_run, "start a client's sequence over in a new epoch"},
     {"keygen", keygen_run, "make a CURVE key pair"},
+    {"journal", journal_run, "look into the store of a broker that does not run"},
     {"bench", bench_run, "put load on a broker and check every push"},
 };
 

@@ -207,6 +207,7 @@ int status_run(tool_t *tool, int argc, char **argv);
 int skip_run(tool_t *tool, int argc, char **argv);
 int keygen_run(tool_t *tool, int argc, char **argv);
 int reset_run(tool_t *tool, int argc, char **argv);
+int journal_run(tool_t *tool, int argc, char **argv);
 int bench_run(tool_t *tool, int argc, char **argv);
 
 #endif
