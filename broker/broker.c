@@ -5,6 +5,7 @@
 #include "front.h"
 #include "gate.h"
 #include "http.h"
+#include "inquiry.h"
 #include "log.h"
 #include "orderer.h"
 #include "ordering.h"
@@ -44,6 +45,7 @@ struct broker {
     orderer_t *orderer;
     front_t *front;
     http_t *http;
+    inquiry_t *inquiry; //  between http and orderer
     gate_t *gate; //  NULL: no CURVE
     certificate_t curve; //  the broker's keys, with the gate
     zactor_t *orderer_actor, *front_actor, *gate_actor;
@@ -149,7 +151,8 @@ static const certificate_t *s_curve(const broker_t *self)
 
 static bool s_start_orderer(broker_t *self)
 {
-    if (!s_list_routes(self) ||
+    self->inquiry = inquiry_new();
+    if (!self->inquiry || !s_list_routes(self) ||
         pipe_new(&self->front_near, &self->front_far, FRONT_PIPE_CAPACITY) < 0)
         return false;
     pipe_t *workers[STATS_WORKERS_MAX];
@@ -167,6 +170,7 @@ static bool s_start_orderer(broker_t *self)
                                    .front = self->front_far,
                                    .workers = workers,
                                    .worker_count = self->worker_count,
+                                   .inquiry = self->inquiry,
                                    .stats = self->stats};
     self->orderer = orderer_new(&settings);
     self->orderer_actor = self->orderer ? zactor_new(orderer_run, self->orderer) : NULL;
@@ -216,7 +220,7 @@ static bool s_start_http(broker_t *self, char **error)
 {
     if (!*self->config->http.bind)
         return true;
-    self->http = http_new(self->config->http.bind, self->stats, error);
+    self->http = http_new(self->config->http.bind, self->stats, self->inquiry, error);
     return self->http != NULL;
 }
 
@@ -438,6 +442,7 @@ static uint64_t s_take_apart(broker_t *self, uint32_t linger)
         s_take_apart_worker(&self->workers[k]);
     pipe_destroy(&self->front_near);
     pipe_destroy(&self->front_far);
+    inquiry_destroy(&self->inquiry);
     stats_destroy(&self->stats);
     free(self->routes);
     free(self);

@@ -63,6 +63,7 @@ typedef struct client {
     struct client *previous, *next; //  the receiver's clients
     struct client *ready_previous, *ready_next; //  those that have something to send
     struct client *waits_before, *waits_after; //  those with unacknowledged entries
+    int64_t repair_at; //  ns, when the present hole is asked for next; INT64_MAX: never
     int64_t waits_since; //  ns, when it began to wait for an ack; 0: it does not
     struct client *older, *newer; //  all clients, by `listed`
     timer_entry_t timer; //  the policy's next call, or the gap alarm
@@ -72,9 +73,11 @@ typedef struct client {
     uint32_t window_bytes; //  of the window's places, as they are counted
     uint32_t session; //  grows when the client starts to be sent anew
     uint32_t out; //  entries with workers whose report counts as the ack
+    uint32_t publishers[2]; //  the last two peers, the latest first: the low bits of their numbers
     uint32_t refused_in; //  batch in which a numberless push was refused
     uint32_t retry_at; //  client_ms, when the last refusal said to come again
     uint8_t retry_shift; //  how often that was doubled
+    uint8_t repairs; //  how often the present hole was asked for
     uint8_t refused_outcome; //  outcome_t of that numberless push
     uint8_t numbering; //  numbering_t, in this epoch
     bool attached_by_name;

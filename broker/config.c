@@ -262,6 +262,7 @@ static bool s_complete_rule(loader_t *self, size_t index)
     COMPLETE(first_seq);
     COMPLETE(gap_timeout);
     COMPLETE(gap_alarm);
+    COMPLETE(repair_delay);
 #undef COMPLETE
     if (!GIVEN(policy))
         rule->policy = strdup(self->config->ordering.policy);

@@ -45,6 +45,7 @@ typedef struct {
     uint64_t first_seq;
     uint32_t gap_timeout; //  ms
     uint32_t gap_alarm; //  ms
+    uint32_t repair_delay; //  ms
 } config_rule_t;
 
 typedef struct {
@@ -66,6 +67,7 @@ typedef struct {
         uint64_t first_seq; //  first seq of a client without state
         uint32_t gap_timeout; //  ms that a policy with a deadline waits for a hole
         uint32_t gap_alarm; //  ms a hole may be open before it is reported; 0: never
+        uint32_t repair_delay; //  ms a hole may be open before it is asked for; 0: never
         uint32_t max_clients; //  clients with state
         uint32_t client_idle_timeout; //  ms
         uint64_t memory_max; //  bytes kept in all

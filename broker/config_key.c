@@ -36,6 +36,7 @@ static const char *const s_formats[] = {"text", "json", NULL};
 #define FIRST_SEQ_VALUES RANGE(1, INT64_MAX, NULL)
 #define GAP_TIMEOUT_VALUES RANGE(1, DAY, "ms")
 #define GAP_ALARM_VALUES RANGE(0, DAY, "ms")
+#define REPAIR_DELAY_VALUES RANGE(0, MINUTE, "ms")
 
 #define MIB (1 << 20)
 #define MINUTE 60000
@@ -70,6 +71,8 @@ const config_key_t config_keys[] = {
      .help = "how long the policy deadline waits for a hole to be filled"},
     {KEY(ordering, gap_alarm), .initial = "1000", GAP_ALARM_VALUES,
      .help = "how long a hole may be open before it is reported; 0: never reported"},
+    {KEY(ordering, repair_delay), .initial = "20", REPAIR_DELAY_VALUES,
+     .help = "how long a hole may be open before publishers are asked for it; 0: never"},
     {KEY(ordering, max_clients), .initial = "1000000", RANGE(1, 100000000, "clients"),
      .help = "clients with state"},
     {KEY(ordering, client_idle_timeout), .initial = "86400000", RANGE(1, UINT64_C(30) * DAY, "ms"),
@@ -86,6 +89,7 @@ const config_key_t config_keys[] = {
     {RULE_KEY(first_seq), FIRST_SEQ_VALUES},
     {RULE_KEY(gap_timeout), GAP_TIMEOUT_VALUES},
     {RULE_KEY(gap_alarm), GAP_ALARM_VALUES},
+    {RULE_KEY(repair_delay), REPAIR_DELAY_VALUES},
 
     {KEY(workers, count), RANGE(1, 64, "workers"), .live = true,
      .help = "sender workers; default: half the processors"},

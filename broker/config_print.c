@@ -56,6 +56,7 @@ static void s_print_rules(const config_t *self, FILE *out)
         fprintf(out, "        first_seq = %" PRIu64 "\n", rule->first_seq);
         fprintf(out, "        gap_timeout = %" PRIu32 "\n", rule->gap_timeout);
         fprintf(out, "        gap_alarm = %" PRIu32 "\n", rule->gap_alarm);
+        fprintf(out, "        repair_delay = %" PRIu32 "\n", rule->repair_delay);
     }
 }
 

@@ -32,7 +32,8 @@ typedef struct {
     uint64_t first_seq;
     int64_t gap_timeout; //  ns
     int64_t gap_alarm; //  ns; 0: never
-    const rule_t *rules; //  borrowed: of clients that one matches, in place of the five above
+    int64_t repair_delay; //  ns; 0: never
+    const rule_t *rules; //  borrowed: of clients that one matches, in place of the six above
     size_t rule_count;
     uint32_t max_clients;
     int64_t client_idle_timeout; //  ns
@@ -58,19 +59,21 @@ typedef enum {
     EFFECT_DETACHED, //  tell the peer that a client, or all if id_size is 0, was taken from it
     EFFECT_ALARM, //  log: the client's hole is open for long
     EFFECT_EXPIRED, //  log: pushes of the client were retained for too long, and given up
+    EFFECT_REPAIR, //  ask the peer for pushes of the client that are missing
 } effect_kind_t;
 
 typedef struct {
     effect_kind_t kind;
     receiver_t *receiver; //  OPEN, CLOSE
-    uint64_t peer; //  DETACHED: whom to tell
+    uint64_t peer; //  DETACHED, REPAIR: whom to tell
     uint64_t generation; //  OPEN: the new one; DETACHED: the one it was
     const char *reason; //  DETACHED: taken_over, timeout
     uint8_t receiver_id[ID_MAX];
     uint8_t receiver_id_size;
-    uint8_t id[ID_MAX]; //  DETACHED, ALARM, EXPIRED: the client
+    uint8_t id[ID_MAX]; //  DETACHED, ALARM, EXPIRED, REPAIR: the client
     uint8_t id_size;
-    position_t position; //  ALARM: the hole follows it; EXPIRED: the last push given up
+    position_t position; //  ALARM, REPAIR: the hole follows it; EXPIRED: the last push given up
+    uint64_t to; //  REPAIR: the last seq of the hole
     uint32_t count; //  EXPIRED: pushes given up
 } core_effect_t;
 
@@ -84,9 +87,9 @@ void core_destroy(core_t **self_p);
 //  ---- pushes ------------------------------------------------------------------------------------
 
 //  Starts a batch: what follows until the next one came in one request. `sparse`: the pushes are a small
-//  part of their frame, so what is kept of them is copied out of it. `publisher` is the peer to be
-//  told when they are delivered; 0: nobody.
-void core_begin_batch(core_t *self, bool sparse, uint64_t publisher);
+//  part of their frame, so what is kept of them is copied out of it. `peer` has sent it and may be asked
+//  for what is missing before its pushes; 0: nobody. `confirm`: it is told when they are delivered.
+void core_begin_batch(core_t *self, bool sparse, uint64_t peer, bool confirm);
 
 //  Prefetches what core_push will read of this push, in three steps some pushes ahead of it: the
 //  slot in the table of clients, the client, its places in window and queue.

@@ -14,7 +14,9 @@
     delivery        pushes out: who has something to send, dispatches
     ack             what receivers say that they have, or lack
     redelivery      who waits for an ack, and goes back when none comes
+    explain         why a client does not move, for those who look
     expiry          what was retained for too long is given up
+    repair          publishers that are asked for what is missing
     confirmation    publishers that are told what became of their pushes
     compaction      pushes that outlive the others of their frame are copied out of it
     notice          gap notices and markers, encoded
@@ -46,6 +48,8 @@ struct core {
     uint32_t batch; //  number of the present one
     bool sparse; //  what is kept of it is copied
     uint64_t publisher; //  who is told of its pushes; 0: nobody
+    uint64_t peer; //  who sent it; 0: nobody that may be asked for anything
+    uint64_t newest_peer; //  the greatest of those numbers
     uint32_t closing; //  endpoints whose close has not come back
 
     receiver_t nobody;
@@ -242,6 +246,9 @@ void retention_put_notice(core_t *self, client_t *client, uint64_t to, frame_t *
 //  next_seq if there is nothing.
 uint64_t retention_unhanded_from(const client_t *client);
 
+//  How many entries that is, and their bytes as they are counted.
+uint32_t retention_unhanded(const client_t *client, uint64_t *bytes);
+
 //  Drops all of that, pushes as given up. Returns true if a gap notice was among it.
 bool retention_drop_unhanded(core_t *self, client_t *client);
 
@@ -273,6 +280,9 @@ static inline bool delivery_is_unacked(const client_t *client)
 {
     return client->receiver->ack_none || client_is(client, POLICY_PASSTHROUGH);
 }
+
+//  True if the receiver's worker has as many dispatches for it as it may have.
+bool delivery_worker_is_full(const receiver_t *receiver);
 
 //  Queues the receiver if it has clients with something to send and room for it.
 void delivery_wake(core_t *self, receiver_t *receiver);
@@ -316,6 +326,27 @@ static inline void confirmation_add(core_t *self, client_t *client, const frame_
 //  The publisher of the present batch has sent a push again: it will be told of it in the place of
 //  whoever was to be told, or at once if nothing of it is kept. Returns false if there is no memory.
 bool confirmation_renew(core_t *self, client_t *client, uint64_t seq);
+
+//  ---- repair.c ----------------------------------------------------------------------------------
+
+//  Notes that the peer of the present batch has pushed for the client.
+static inline void repair_note(const core_t *self, client_t *client)
+{
+    uint32_t peer = (uint32_t)self->peer;
+    if (peer == 0 || peer == client->publishers[0])
+        return;
+    client->publishers[1] = client->publishers[0];
+    client->publishers[0] = peer;
+}
+
+//  The client's hole begins now.
+void repair_begin(client_t *client);
+
+//  Asks for the client's hole if that is due. Returns when it will be next; INT64_MAX: never.
+int64_t repair_look(core_t *self, client_t *client, int64_t now);
+
+//  The peer with these low bits of its number, which is not newer than the newest.
+uint64_t repair_peer(const core_t *self, uint32_t low);
 
 //  ---- compaction.c ------------------------------------------------------------------------------
 

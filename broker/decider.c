@@ -36,8 +36,8 @@ static bool s_is_sparse(const request_t *request)
 static void s_decide_all(const decider_t *self, request_t *request, int64_t now)
 {
     //  A REQ peer gets nothing that it did not ask for.
-    bool confirm = request->confirm && !request->delimited;
-    core_begin_batch(self->core, s_is_sparse(request), confirm ? request->peer : 0);
+    uint64_t peer = request->delimited ? 0 : request->peer;
+    core_begin_batch(self->core, s_is_sparse(request), peer, request->confirm);
     for (uint32_t i = 0; i < request->count; i++) {
         //  All of this is random memory, and each step needs what the one before it has fetched.
         if (i + 12 < request->count)

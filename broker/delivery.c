@@ -8,9 +8,14 @@
 
 //  ---- who has something to send -----------------------------------------------------------------
 
+bool delivery_worker_is_full(const receiver_t *receiver)
+{
+    return receiver->session_out >= SESSION_OUT_MAX;
+}
+
 static bool s_has_room(const core_t *self, const receiver_t *receiver)
 {
-    return receiver_is_served(receiver) && receiver->session_out < SESSION_OUT_MAX &&
+    return receiver_is_served(receiver) && !delivery_worker_is_full(receiver) &&
            receiver->unacked_bytes < self->settings.max_unacked_bytes;
 }
 

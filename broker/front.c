@@ -17,6 +17,7 @@
 #define FORGET_AFTER 120000000000LL //  ns without a word until a peer is forgotten
 #define FINISH_WITHIN 100000000LL //  ns for which the end reads requests, if they go on coming
 #define FINISH_QUIET 10 //  ms without a request after which none is on its way
+#define REPAIRS_A_SECOND 1024 //  to a peer; what is dropped is asked again
 #define RETRY_OVER_CREDIT 20 //  ms until pushes beyond a publisher's credit may come again
 
 struct front {
@@ -164,23 +165,25 @@ static bool s_send_parts(front_t *self, const peer_t *peer, bool delimited, zmq_
     return zmq_msg_send(message, self->handle, ZMQ_DONTWAIT) >= 0;
 }
 
-//  Sends a packed reply, which it takes. NULL, from want of memory, is a reply that is lost.
-static void s_send(front_t *self, const peer_t *peer, bool delimited, uint8_t *packed, size_t size)
+//  Sends a packed reply, which it takes. NULL, from want of memory, is a reply that is lost, as is one
+//  for which false is returned.
+static bool s_send(front_t *self, const peer_t *peer, bool delimited, uint8_t *packed, size_t size)
 {
     zmq_msg_t message;
     if (!packed ||
         !unread_message(peer->unread, &message, packed, size, self->settings.unread_max)) {
         stats_add(&self->stats->replies_dropped_full, 1);
-        return;
+        return false;
     }
     if (s_send_parts(self, peer, delimited, &message)) {
         stats_add(&self->stats->replies, 1);
-        return;
+        return true;
     }
     bool full = errno == EAGAIN;
     zmq_msg_close(&message);
     stats_add(full ? &self->stats->replies_dropped_full : &self->stats->replies_dropped_unreachable,
               1);
+    return false;
 }
 
 static void s_send_ack(front_t *self, const peer_t *peer, const reply_ack_t *ack,
@@ -239,8 +242,35 @@ static void s_answer_push(front_t *self, peer_t *peer, const request_t *request)
     s_send_ack(self, peer, &ack, request);
 }
 
+//  Clients decide how many holes there are, so a peer is asked for only so many of them a second.
+static bool s_may_ask(peer_t *peer)
+{
+    int64_t now = pipe_clock();
+    if (now - peer->repairs_since > 1000000000) {
+        peer->repairs_since = now;
+        peer->repairs = 0;
+    }
+    return ++peer->repairs <= REPAIRS_A_SECOND;
+}
+
+static void s_ask_for_repair(front_t *self, request_t *request)
+{
+    peer_t *peer = peer_numbered(&self->peers, request->peer);
+    bool sent = false;
+    if (peer && !peer->delimited && s_may_ask(peer)) {
+        s_settle(self, peer);
+        sent = s_send(self, peer, false, request->reply, request->reply_size);
+        request->reply = NULL;
+    }
+    stats_add(sent ? &self->stats->repairs_sent : &self->stats->repairs_dropped, 1);
+}
+
 static void s_answer(front_t *self, request_t *request)
 {
+    if (request->kind == REPLY_REPAIR) {
+        s_ask_for_repair(self, request);
+        return;
+    }
     peer_t *peer = peer_numbered(&self->peers, request->peer);
     if (!peer) {
         stats_add(&self->stats->replies_dropped_unreachable, 1);
@@ -270,7 +300,7 @@ static bool s_take_replies(front_t *self)
     while (item) {
         request_t *request = (request_t *)item;
         item = item->next;
-        self->undecided -= request->kind != REPLY_UNASKED;
+        self->undecided -= request->kind != REPLY_UNASKED && request->kind != REPLY_REPAIR;
         s_answer(self, request);
         request_destroy(&request);
     }

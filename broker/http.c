@@ -1,8 +1,8 @@
-//  http.c - /metrics, /healthz, /readyz and /api/status; see http.h
+//  http.c - serves the pages of page.h over HTTP; see http.h
 
 #include "http.h"
 #include "log.h"
-#include "metrics.h"
+#include "page.h"
 #include "pipe.h"
 #include <arpa/inet.h>
 #include <errno.h>
@@ -28,72 +28,14 @@
 struct http {
     struct MHD_Daemon *daemon;
     _Atomic bool serving; //  http_new has succeeded
-    const broker_stats_t *stats;
-    histogram_t scrapes; //  ns; the server's thread writes and reads it
+    page_source_t source; //  the server's thread's
     char address[INET6_ADDRSTRLEN + 9]; //  "[address]:port"
 };
 
-//  ---- answers -----------------------------------------------------------------------------------
-
-typedef struct {
-    unsigned status;
-    const char *type;
-    char *text; //  malloc'ed; NULL: no memory
-} answer_t;
-
-#define PLAIN "text/plain; charset=utf-8"
-
-static answer_t s_plain(unsigned status, const char *text)
-{
-    return (answer_t){status, PLAIN, strdup(text)};
-}
-
-static answer_t s_metrics(http_t *self)
-{
-    int64_t start = pipe_clock();
-    char *text = metrics_text(self->stats, &self->scrapes);
-    histogram_add(&self->scrapes, (uint64_t)(pipe_clock() - start), 1);
-    return (answer_t){MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", text};
-}
-
-static answer_t s_healthz(http_t *self)
-{
-    (void)self;
-    return s_plain(MHD_HTTP_OK, "ok\n");
-}
-
-static answer_t s_readyz(http_t *self)
-{
-    if (atomic_load(&((broker_stats_t *)self->stats)->ready))
-        return s_plain(MHD_HTTP_OK, "ready\n");
-    return s_plain(MHD_HTTP_SERVICE_UNAVAILABLE, "not ready\n");
-}
-
-static answer_t s_status(http_t *self)
-{
-    return (answer_t){MHD_HTTP_OK, "application/json", metrics_json(self->stats)};
-}
-
-static const struct {
-    const char *path;
-    answer_t (*answer)(http_t *self);
-} s_pages[] = {
-    {"/metrics", s_metrics},
-    {"/healthz", s_healthz},
-    {"/readyz", s_readyz},
-    {"/api/status", s_status},
-};
-
-static answer_t s_answer(http_t *self, const char *path)
-{
-    for (size_t i = 0; i < sizeof s_pages / sizeof s_pages[0]; i++)
-        if (strcmp(path, s_pages[i].path) == 0)
-            return s_pages[i].answer(self);
-    return s_plain(MHD_HTTP_NOT_FOUND, "not found\n");
-}
+//  ---- requests ----------------------------------------------------------------------------------
 
 //  Hands the answer and its text to libmicrohttpd. MHD_NO closes the connection.
-static enum MHD_Result s_reply(struct MHD_Connection *connection, answer_t answer)
+static enum MHD_Result s_reply(struct MHD_Connection *connection, page_t answer)
 {
     if (!answer.text)
         return MHD_NO;
@@ -113,8 +55,6 @@ static enum MHD_Result s_reply(struct MHD_Connection *connection, answer_t answe
     return result;
 }
 
-//  ---- requests ----------------------------------------------------------------------------------
-
 static bool s_has_body(struct MHD_Connection *connection)
 {
     const char *length =
@@ -122,6 +62,19 @@ static bool s_has_body(struct MHD_Connection *connection)
     return (length && strcmp(length, "0") != 0) ||
            MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
                                        MHD_HTTP_HEADER_TRANSFER_ENCODING);
+}
+
+static const char *s_get_argument(void *connection, const char *name)
+{
+    return MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, name);
+}
+
+//  Ids are bytes, NUL too, so the pages decode what they read themselves.
+static size_t s_leave_encoded(void *arg, struct MHD_Connection *connection, char *text)
+{
+    (void)arg;
+    (void)connection;
+    return strlen(text);
 }
 
 //  Called when the headers are there, and again when the request is complete. A refusal is given at
@@ -134,14 +87,16 @@ static enum MHD_Result s_on_request(void *arg, struct MHD_Connection *connection
     (void)version;
     (void)upload;
     (void)upload_size;
+    http_t *self = arg;
     static char seen;
     if (*state == &seen)
-        return s_reply(connection, s_answer(arg, url));
+        return s_reply(connection, page_answer(&self->source, url,
+                                               &(page_arguments_t){s_get_argument, connection}));
     *state = &seen;
     if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
-        return s_reply(connection, s_plain(MHD_HTTP_METHOD_NOT_ALLOWED, "method not allowed\n"));
+        return s_reply(connection, page_plain(MHD_HTTP_METHOD_NOT_ALLOWED, "method not allowed\n"));
     if (s_has_body(connection))
-        return s_reply(connection, s_plain(MHD_HTTP_CONTENT_TOO_LARGE, "no body is taken\n"));
+        return s_reply(connection, page_plain(MHD_HTTP_CONTENT_TOO_LARGE, "no body is taken\n"));
     return MHD_YES;
 }
 
@@ -231,7 +186,7 @@ static struct MHD_Daemon *s_start(http_t *self, const address_t *address)
         MHD_OPTION_SOCK_ADDR, &address->any, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
         MHD_OPTION_PER_IP_CONNECTION_LIMIT, CONNECTIONS_PER_IP, MHD_OPTION_CONNECTION_TIMEOUT,
         CONNECTION_TIMEOUT, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
-        MHD_OPTION_END);
+        MHD_OPTION_UNESCAPE_CALLBACK, s_leave_encoded, NULL, MHD_OPTION_END);
     int error = errno;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     errno = error;
@@ -246,7 +201,7 @@ static void s_fail(char **error, int code, const char *bind, const char *reason)
     errno = code;
 }
 
-http_t *http_new(const char *bind, const broker_stats_t *stats, char **error)
+http_t *http_new(const char *bind, const broker_stats_t *stats, inquiry_t *inquiry, char **error)
 {
     address_t address;
     if (!s_read_address(bind, &address)) {
@@ -258,7 +213,8 @@ http_t *http_new(const char *bind, const broker_stats_t *stats, char **error)
         s_fail(error, ENOMEM, bind, strerror(ENOMEM));
         return NULL;
     }
-    self->stats = stats;
+    self->source = (page_source_t){.stats = stats, .inquiry = inquiry};
+    self->source.recent.before.at = self->source.recent.last.at = stats->started;
     MHD_set_panic_func(s_on_panic, NULL);
     self->daemon = s_start(self, &address);
     if (!self->daemon) {

@@ -1,20 +1,21 @@
-/*  http.h - /metrics, /healthz, /readyz and /api/status, on a thread of its own (libmicrohttpd)
+/*  http.h - the pages of the broker, on a thread of its own (libmicrohttpd)
 
-    Reads the figures that the actors keep and never talks to an actor, so a scrape costs the way
-    of a push nothing. Limits on connections and on time keep a hanging request from costing
-    anybody.                                                                                      */
+    Reads the figures that the actors keep, so a scrape costs the way of a push nothing; what only the
+    orderer knows is asked of it, with a deadline. Limits on connections and on time keep a hanging
+    request from costing anybody.                                                                  */
 
 #ifndef SEQPUSH_HTTP_H
 #define SEQPUSH_HTTP_H
 
+#include "inquiry.h"
 #include "stats.h"
 
 typedef struct http http_t;
 
-//  Starts to serve on `bind` (address:port, [v6]:port; port 0: any free one). `stats` is borrowed
-//  and must outlive the server. Returns NULL with errno set, and `*error` to a sentence that the
+//  Starts to serve on `bind` (address:port, [v6]:port; port 0: any free one). `stats` and
+//  `inquiry` (NULL: nobody answers) are borrowed and must outlive the server. Returns NULL with errno set, and `*error` to a sentence that the
 //  caller frees, if the address is not valid or cannot be bound. Main thread.
-http_t *http_new(const char *bind, const broker_stats_t *stats, char **error);
+http_t *http_new(const char *bind, const broker_stats_t *stats, inquiry_t *inquiry, char **error);
 
 //  The address that is served, port resolved, as address:port. Owned by the server.
 const char *http_address(const http_t *self);

@@ -8,11 +8,14 @@
 #define RETRY_SHIFT_MAX 7 //  10 ms doubled seven times, then cut to RETRY_MAX_MS
 #define RETRY_MAX_MS 1000
 
-void core_begin_batch(core_t *self, bool sparse, uint64_t publisher)
+void core_begin_batch(core_t *self, bool sparse, uint64_t peer, bool confirm)
 {
     self->batch++;
     self->sparse = sparse || compaction_is_due(self);
-    self->publisher = publisher;
+    self->publisher = confirm ? peer : 0;
+    self->peer = peer;
+    if (peer > self->newest_peer)
+        self->newest_peer = peer;
 }
 
 void core_prefetch_slot(const core_t *self, const push_t *push)
@@ -43,21 +46,25 @@ void core_prefetch_places(const core_t *self, const push_t *push)
         __builtin_prefetch(retained_at(retained, retained->count), 1);
 }
 
-//  Is there room for one more push? What fills a hole is always let in, but for the memory in all.
+//  Is there room for one more push? What fills a hole is always let in, but for the memory in all. What
+//  the push will take the place of makes room for it.
 static outcome_t s_room(const core_t *self, const client_t *client, uint64_t seq, uint32_t cost)
 {
     bool fills = seq == client->view.next_seq && client->window.held > 0;
-    uint64_t max = self->settings.memory_max;
+    uint64_t max = self->settings.memory_max, freed = 0;
     if (fills)
         return self->kept_bytes + cost <= max ? OUTCOME_ACCEPTED : OUTCOME_OVERLOADED;
-    if (client_kept(client) >= self->settings.backlog ||
-        client->kept_bytes + (uint64_t)cost > self->settings.backlog_bytes)
+    uint32_t replaced = client_is(client, POLICY_LATEST) ? retention_unhanded(client, &freed) : 0;
+    if (client_kept(client) - replaced >= self->settings.backlog ||
+        client->kept_bytes - freed + cost > self->settings.backlog_bytes)
         return OUTCOME_BACKLOG_FULL;
+    uint64_t kept = self->kept_bytes - freed;
     max -= max / 8;
-    if (self->kept_bytes + cost > max)
+    if (kept + cost > max)
         return OUTCOME_OVERLOADED;
-    uint64_t left = max - self->kept_bytes;
-    return client->receiver->kept_bytes + cost <= left ? OUTCOME_ACCEPTED : OUTCOME_OVERLOADED;
+    uint64_t left = max - kept;
+    return client->receiver->kept_bytes - freed + cost <= left ? OUTCOME_ACCEPTED
+                                                               : OUTCOME_OVERLOADED;
 }
 
 //  What the push would be counted as: its bytes, and the places that the window lacks to hold it.
@@ -204,6 +211,7 @@ void core_push(core_t *self, frame_t *frame, push_t *push, int64_t now)
         return;
     }
     client->active = client_ms(now);
+    repair_note(self, client);
     bool passes = client_is(client, POLICY_PASSTHROUGH);
     uint64_t seq = push->numberless && !passes ? client->view.next_seq : push->seq;
     outcome_t outcome = s_judge(self, client, push, seq, now);

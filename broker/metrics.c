@@ -104,6 +104,11 @@ static const metric_t s_metrics[] = {
     {ORDERER(gaps_expired), .label = "outcome", .value = "expired"},
     {ORDERER(gaps_reset), .label = "outcome", .value = "reset"},
     {ORDERER(gaps_alarmed), .label = "outcome", .value = "alarmed"},
+    {"seqpush_repairs_total",
+     "Publishers asked for missing pushes: sent, or dropped as the peer is gone or has had too "
+     "many.",
+     COUNTER, FRONT(repairs_sent), .label = "result", .value = "sent"},
+    {FRONT(repairs_dropped), .label = "result", .value = "dropped"},
     {"seqpush_gaps_open", "Clients that wait for a missing push.", GAUGE, ORDERER(gaps_open)},
     {"seqpush_workers", "Sender workers that run.", GAUGE, .area = BROKER,
      .offset = offsetof(broker_stats_t, worker_count)},

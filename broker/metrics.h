@@ -8,6 +8,7 @@
 #define SEQPUSH_METRICS_H
 
 #include "stats.h"
+#include <jansson.h>
 
 //  Text exposition format 0.0.4. `scrapes` has the durations of the scrapes so far, in ns. The
 //  caller frees the result. NULL: no memory. Source: the Prometheus documentation, "Exposition
@@ -18,7 +19,10 @@ char *metrics_text(const broker_stats_t *stats, const histogram_t *scrapes);
 //  names inside are those of the fields in stats.h; `workers` is an array of objects that have the
 //  worker's number as `worker`. Times are seconds. A histogram is {count, mean, p50, p90, p99,
 //  p999, max_bucket}. `instance` is a string, since it may exceed what a JSON reader holds exactly.
-//  The caller frees the result. NULL: no memory.
-char *metrics_json(const broker_stats_t *stats);
+//  The caller has the reference. NULL: no memory.
+json_t *metrics_json(const broker_stats_t *stats);
+
+//  A histogram as in there, its values multiplied by `unit`. In the same way.
+json_t *metrics_json_histogram(const histogram_t *figure, double unit);
 
 #endif

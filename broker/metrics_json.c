@@ -40,6 +40,8 @@ static const figure_t s_front[] = {
     {FIGURE(front_stats_t, replies)},
     {FIGURE(front_stats_t, replies_dropped_unreachable)},
     {FIGURE(front_stats_t, replies_dropped_full)},
+    {FIGURE(front_stats_t, repairs_sent)},
+    {FIGURE(front_stats_t, repairs_dropped)},
     {FIGURE(front_stats_t, peers)},
     {FIGURE(front_stats_t, publishers)},
     {FIGURE(front_stats_t, reply_wait), .form = DURATIONS},
@@ -121,7 +123,7 @@ static json_t *s_whole(json_t *json, int failed)
     return NULL;
 }
 
-static json_t *s_json_histogram(const histogram_t *figure, double unit)
+json_t *metrics_json_histogram(const histogram_t *figure, double unit)
 {
     static const struct {
         const char *key;
@@ -160,9 +162,9 @@ static json_t *s_json_figure(const figure_t *figure, const void *at)
     case SECONDS:
         return json_real((double)stats_get(at) / NS_PER_SECOND);
     case DURATIONS:
-        return s_json_histogram(at, 1.0 / NS_PER_SECOND);
+        return metrics_json_histogram(at, 1.0 / NS_PER_SECOND);
     case LENGTHS:
-        return s_json_histogram(at, 1);
+        return metrics_json_histogram(at, 1);
     }
     return NULL;
 }
@@ -193,20 +195,17 @@ static json_t *s_json_workers(const broker_stats_t *stats)
     return s_whole(json, failed);
 }
 
-char *metrics_json(const broker_stats_t *stats)
+json_t *metrics_json(const broker_stats_t *stats)
 {
     process_t process;
     process_read(&process);
     char instance[24];
     snprintf(instance, sizeof instance, "%" PRIu64, stats->instance);
-    json_t *json =
-        json_pack("{s:s, s:s, s:b, s:f, s:o, s:o, s:o, s:o}", "version", SEQPUSH_VERSION,
-                  "instance", instance, "ready", atomic_load(&((broker_stats_t *)stats)->ready),
-                  "uptime_seconds", (double)(pipe_clock() - stats->started) / NS_PER_SECOND,
-                  "front", JSON_ADD(json_object(), s_front, &stats->front), "orderer",
-                  JSON_ADD(json_object(), s_orderer, &stats->orderer), "workers",
-                  s_json_workers(stats), "process", JSON_ADD(json_object(), s_process, &process));
-    char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
-    json_decref(json);
-    return text;
+    return json_pack("{s:s, s:s, s:b, s:f, s:o, s:o, s:o, s:o}", "version", SEQPUSH_VERSION,
+                     "instance", instance, "ready", atomic_load(&((broker_stats_t *)stats)->ready),
+                     "uptime_seconds", (double)(pipe_clock() - stats->started) / NS_PER_SECOND,
+                     "front", JSON_ADD(json_object(), s_front, &stats->front), "orderer",
+                     JSON_ADD(json_object(), s_orderer, &stats->orderer), "workers",
+                     s_json_workers(stats), "process",
+                     JSON_ADD(json_object(), s_process, &process));
 }

@@ -88,6 +88,23 @@ static void s_tell_detached(orderer_t *self, const core_effect_t *effect)
     pipe_put(self->settings.front, &unasked->item, 1);
 }
 
+static void s_ask_for_repair(orderer_t *self, const core_effect_t *effect)
+{
+    request_t *unasked = request_new(REPLY_REPAIR, effect->peer);
+    if (!unasked)
+        return;
+    Seqpush__V1__Repair body = SEQPUSH__V1__REPAIR__INIT;
+    body.client_id = (ProtobufCBinaryData){effect->id_size, (uint8_t *)effect->id};
+    body.epoch = effect->position.epoch;
+    body.from = effect->position.seq + 1;
+    body.to = effect->to;
+    Seqpush__V1__Reply reply = SEQPUSH__V1__REPLY__INIT;
+    reply.body_case = SEQPUSH__V1__REPLY__BODY_REPAIR;
+    reply.repair = &body;
+    unasked->reply = reply_pack(&reply, self->settings.instance, 0, &unasked->reply_size);
+    pipe_put(self->settings.front, &unasked->item, 1);
+}
+
 //  Peers decide how many there are; the metrics have them all.
 static void s_log_alarm(const core_effect_t *effect)
 {
@@ -115,6 +132,8 @@ static void s_do_effects(orderer_t *self)
             crew_close(self->crew, effect.receiver);
         else if (effect.kind == EFFECT_DETACHED)
             s_tell_detached(self, &effect);
+        else if (effect.kind == EFFECT_REPAIR)
+            s_ask_for_repair(self, &effect);
         else
             s_log_alarm(&effect);
     }
@@ -229,10 +248,11 @@ static long s_timeout(const orderer_t *self)
 
 static void s_wait(orderer_t *self, zsock_t *control)
 {
-    zmq_pollitem_t items[STATS_WORKERS_MAX + 2] = {
+    zmq_pollitem_t items[STATS_WORKERS_MAX + 3] = {
         {zsock_resolve(control), 0, ZMQ_POLLIN, 0},
-        {pipe_socket(self->settings.front), 0, ZMQ_POLLIN, 0}};
-    int count = 2 + crew_poll_items(self->crew, items + 2);
+        {pipe_socket(self->settings.front), 0, ZMQ_POLLIN, 0},
+        {inquiry_socket(self->settings.inquiry), 0, ZMQ_POLLIN, 0}};
+    int count = 3 + crew_poll_items(self->crew, items + 3);
     if (zmq_poll(items, count, s_timeout(self)) > 0 && items[0].revents)
         s_control(self, control);
 }
@@ -246,6 +266,7 @@ void orderer_run(zsock_t *control, void *args)
         int64_t now = pipe_clock();
         bool busy = crew_take_reports(self->crew, now);
         busy |= s_take_requests(self, now);
+        busy |= inquiry_answer(self->settings.inquiry, self->core, now);
         if (core_next_tick(self->core) <= now)
             core_tick(self->core, now);
         s_do_effects(self);

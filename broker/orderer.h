@@ -9,6 +9,7 @@
 
 #include "certificate.h"
 #include "core.h"
+#include "inquiry.h"
 #include "pipe.h"
 #include <czmq.h>
 
@@ -26,6 +27,7 @@ typedef struct {
     pipe_t *front; //  borrowed; the orderer's end
     pipe_t *const *workers; //  the orderer's ends, borrowed; the array is copied
     unsigned worker_count; //  to begin with
+    inquiry_t *inquiry; //  borrowed: what operators ask
     broker_stats_t *stats; //  borrowed
 } orderer_settings_t;
 

@@ -45,7 +45,8 @@ static bool s_set(rule_t *rule, const char *match, const policy_t *policy,
     rule->settings = (policy_settings_t){.window = config->window,
                                          .first_seq = config->first_seq,
                                          .gap_timeout = config->gap_timeout * MS,
-                                         .gap_alarm = config->gap_alarm * MS};
+                                         .gap_alarm = config->gap_alarm * MS,
+                                         .repair_delay = config->repair_delay * MS};
     return rule->match && policy;
 }
 
@@ -62,7 +63,8 @@ static bool s_make_rules(ordering_t *self, const config_t *config, char **error)
     config_rule_t rest = {.window = config->ordering.window,
                           .first_seq = config->ordering.first_seq,
                           .gap_timeout = config->ordering.gap_timeout,
-                          .gap_alarm = config->ordering.gap_alarm};
+                          .gap_alarm = config->ordering.gap_alarm,
+                          .repair_delay = config->ordering.repair_delay};
     return self->rules &&
            s_set(&self->rules[count], "*",
                  s_find(self, "ordering/policy", config->ordering.policy, error), &rest);
@@ -85,6 +87,7 @@ void ordering_apply(const ordering_t *self, core_settings_t *settings)
     settings->first_seq = rest->settings.first_seq;
     settings->gap_timeout = rest->settings.gap_timeout;
     settings->gap_alarm = rest->settings.gap_alarm;
+    settings->repair_delay = rest->settings.repair_delay;
     settings->rules = self->rules;
     settings->rule_count = self->count;
 }

@@ -44,6 +44,7 @@ typedef struct {
     uint64_t first_seq; //  of a client without state
     int64_t gap_timeout; //  ns that a policy with a deadline may wait; at least 1 ms
     int64_t gap_alarm; //  ns until a hole is reported; 0: never
+    int64_t repair_delay; //  ns until publishers are asked for what is missing; 0: never
 } policy_settings_t;
 
 //  What a policy sees of a client. Read only; kept up to date by the core.

@@ -101,6 +101,15 @@ uint64_t retention_unhanded_from(const client_t *client)
     return 1 + (fixed ? retained_at(&client->retained, fixed - 1)->seq : client->acked.seq);
 }
 
+uint32_t retention_unhanded(const client_t *client, uint64_t *bytes)
+{
+    uint32_t fixed = s_fixed(client);
+    *bytes = 0;
+    for (uint32_t i = fixed; i < client->retained.count; i++)
+        *bytes += (uint64_t)s_cost(retained_at(&client->retained, i));
+    return client->retained.count - fixed;
+}
+
 bool retention_drop_unhanded(core_t *self, client_t *client)
 {
     bool announced = false;

@@ -16,10 +16,10 @@ static void s_set(rule_t *rule, const rule_t *from)
 bool rule_make_all(core_t *self)
 {
     const core_settings_t *settings = &self->settings;
-    rule_t rest = {
-        "*",
-        settings->policy,
-        {settings->window, settings->first_seq, settings->gap_timeout, settings->gap_alarm}};
+    rule_t rest = {"*",
+                   settings->policy,
+                   {settings->window, settings->first_seq, settings->gap_timeout,
+                    settings->gap_alarm, settings->repair_delay}};
     self->rules = calloc(settings->rule_count + 1, sizeof *self->rules);
     if (!self->rules)
         return false;

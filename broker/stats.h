@@ -128,6 +128,8 @@ typedef struct {
     stats_t replies; //  frames given to the ROUTER
     stats_t replies_dropped_unreachable; //  the peer is gone
     stats_t replies_dropped_full; //  the peer does not read
+    stats_t repairs_sent; //  Repairs given to the ROUTER
+    stats_t repairs_dropped; //  the peer is gone, does not read, or has had too many
     stats_t peers; //  gauge: peers heard of lately
     stats_t publishers; //  gauge: those that pushed lately
     stats_t connections; //  gauge

@@ -74,8 +74,10 @@ static bool s_move(policy_stage_t *stage)
     bool is_open = client->view.hole_since != 0;
     if (was_open != is_open)
         stats_add(&self->stats->gaps_open, is_open ? 1 : (uint64_t)-1);
-    int64_t alarm = s_alarm_at(client), at = wake < alarm ? wake : alarm;
     assert(wake > stage->now);
+    int64_t alarm = s_alarm_at(client), repair = repair_look(self, client, stage->now);
+    int64_t at = wake < alarm ? wake : alarm;
+    at = at < repair ? at : repair;
     if (at != INT64_MAX)
         timer_arm(&self->timers, &client->timer, at);
     delivery_offer(self, client);

@@ -210,6 +210,21 @@ static bool s_offer(seqpush_publisher_t *self, unconfirmed_push_t *at)
     return offered;
 }
 
+bool confirm_repair(seqpush_publisher_t *self, const Seqpush__V1__Repair *repair)
+{
+    bool any = false;
+    unconfirmed_push_t *at =
+        unconfirmed_first(&self->unconfirmed, repair->client_id.data, repair->client_id.len);
+    for (; at; at = at->next) {
+        if (at->epoch != repair->epoch || at->seq < repair->from || at->seq > repair->to)
+            continue;
+        any = true;
+        if (unconfirmed_waits(at))
+            s_offer(self, at);
+    }
+    return any;
+}
+
 void confirm_turn(seqpush_publisher_t *self, int64_t now)
 {
     //  No more than the outbox takes: what is sealed is there a second time.

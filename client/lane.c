@@ -207,15 +207,30 @@ static void s_settle(lanes_t *self, lane_t *lane)
         s_pause(self, lane, PAUSE_MIN);
 }
 
+static void s_wake(lanes_t *self, lane_t *lane)
+{
+    DL_DELETE(self->pausing, lane);
+    lane->pausing = false;
+    s_feed(self, lane);
+    s_settle(self, lane);
+}
+
 void lanes_wake(lanes_t *self, int64_t now)
 {
-    while (self->pausing && self->pausing->due <= now) {
-        lane_t *lane = self->pausing;
-        DL_DELETE(self->pausing, lane);
-        lane->pausing = false;
-        s_feed(self, lane);
-        s_settle(self, lane);
-    }
+    while (self->pausing && self->pausing->due <= now)
+        s_wake(self, self->pausing);
+}
+
+bool lanes_repair(lanes_t *self, const seqpush_push_t *first, uint64_t last)
+{
+    lane_t *lane = lanes_find(self, first);
+    const lane_push_t *waiting = lane ? lane->waiting : NULL;
+    if (!waiting || waiting->numberless || waiting->epoch != first->epoch ||
+        waiting->order < first->seq || waiting->order > last)
+        return false;
+    if (lane->pausing)
+        s_wake(self, lane);
+    return true;
 }
 
 bool lanes_put(lanes_t *self, lane_t *lane, const seqpush_push_t *push)

@@ -69,6 +69,10 @@ bool lanes_put(lanes_t *self, lane_t *lane, const seqpush_push_t *push);
 //  Lets out what pauses no longer.
 void lanes_wake(lanes_t *self, int64_t now);
 
+//  The broker misses pushes of a client: its lane, if the first that waits there is one of them, pauses
+//  no longer. Returns true if that is so.
+bool lanes_repair(lanes_t *self, const seqpush_push_t *first, uint64_t last);
+
 //  Decides a push of a batch that a lane let out, or that is refused. A refused push is taken back,
 //  to be tried again after `retry_after_ms`, or after a time of the lane's own if that is 0.
 //  Returns true if it was; false if it is decided for good, or there is no memory to keep it.

@@ -8,6 +8,9 @@
 //  and so on up to this many times.
 #define DOUBLINGS_MAX 3
 
+//  What was sent so short a time ago may still be on its way.
+#define MOMENT 50 //  ms
+
 static void s_destroy_batches(batch_t *list)
 {
     batch_t *batch, *next;
@@ -147,16 +150,29 @@ int64_t outbox_overdue_at(const outbox_t *self)
     return at;
 }
 
+static void s_resend(outbox_t *self, batch_t *batch, int64_t now)
+{
+    self->blocked = !s_send(self, batch, now);
+    if (self->blocked)
+        return;
+    batch->resends++;
+    self->resends += batch->count;
+}
+
+void outbox_resend(outbox_t *self, batch_t *batch, int64_t now)
+{
+    if (!self->blocked && now - batch->sent_at >= MOMENT)
+        s_resend(self, batch, now);
+}
+
 void outbox_resend_overdue(outbox_t *self, int64_t now)
 {
     for (batch_t *batch = self->wire; s_is_looked_at(self, batch); batch = batch->next) {
         int64_t at = s_overdue_at(self, batch);
         if (at < 0 || at > now)
             continue;
-        self->blocked = !s_send(self, batch, now);
+        s_resend(self, batch, now);
         if (self->blocked)
             return;
-        batch->resends++;
-        self->resends += batch->count;
     }
 }

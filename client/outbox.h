@@ -88,6 +88,9 @@ static inline bool outbox_is_answered(const batch_t *batch, uint64_t first, uint
 //  what was sent before that: it is sealed again.
 void outbox_note_answer(outbox_t *self, uint64_t instance, uint64_t first, uint64_t last);
 
+//  Sends a batch on the wire again, unless that was done a moment ago.
+void outbox_resend(outbox_t *self, batch_t *batch, int64_t now);
+
 //  Sends again what has had no reply for too long, as far as the socket goes. To a broker that is
 //  silent altogether only the oldest batch goes, and that less and less often.
 void outbox_resend_overdue(outbox_t *self, int64_t now);

@@ -65,6 +65,9 @@ static void s_on_reply(seqpush_publisher_t *self, const Seqpush__V1__Reply *repl
     case SEQPUSH__V1__REPLY__BODY_DELIVERED:
         confirm_delivered(self, reply->delivered);
         break;
+    case SEQPUSH__V1__REPLY__BODY_REPAIR:
+        repair_take(self, reply->repair);
+        break;
     case SEQPUSH__V1__REPLY__BODY_POSITION:
         ask_answer(self, reply->request_id, 0, reply->position);
         break;

@@ -1,8 +1,8 @@
 /*  publisher_state.h - what a publisher consists of, for the files that it is made of
 
     publisher.c makes it and takes pushes in, publisher_poll.c lets it work, publisher_reply.c reads
-    what the broker says, outcome.c decides pushes, confirm.c follows them to their receivers, and
-    ask.c does Skip and Reset.                                                                    */
+    what the broker says, outcome.c decides pushes, confirm.c follows them to their receivers, repair.c
+    sends what the broker misses, and ask.c does Skip and Reset.                                  */
 
 #ifndef SEQPUSH_PUBLISHER_STATE_H
 #define SEQPUSH_PUBLISHER_STATE_H
@@ -106,6 +106,13 @@ void confirm_note_connection(seqpush_publisher_t *self);
 //  takes more.
 void confirm_turn(seqpush_publisher_t *self, int64_t now);
 int64_t confirm_due_at(const seqpush_publisher_t *self);
+
+//  Offers again what waits in a range of seqs. Returns true if there is a push of the range, waiting or
+//  not.
+bool confirm_repair(seqpush_publisher_t *self, const Seqpush__V1__Repair *repair);
+
+//  Sends what is kept of the pushes that the broker misses; of what is not, the application is told.
+void repair_take(seqpush_publisher_t *self, const Seqpush__V1__Repair *repair);
 
 //  Notes the answer to a Skip or Reset: 0, or a negative errno. The position may be NULL.
 void ask_answer(seqpush_publisher_t *self, uint64_t request_id, int rc,

@@ -89,6 +89,13 @@ typedef struct {
     //  NULL: it is only counted.
     void (*on_delivered)(void *arg, const void *client_id, size_t client_id_size, uint64_t epoch,
                          uint64_t seq, bool given_up);
+    //  Called as on_outcome is: a client waits at a hole, from..to, and this publisher, one of the
+    //  last two that pushed for the client, keeps none of it (what it keeps it sends again by itself).
+    //  An application that has some of these pushes may push them once more; another publisher may
+    //  have been asked, too. What will never come can be skipped, once poll has returned. As long as
+    //  the hole is there the broker asks again, less and less often. NULL: the hole stays.
+    void (*on_repair)(void *arg, const void *client_id, size_t client_id_size, uint64_t epoch,
+                      uint64_t from, uint64_t to);
     void *arg;
     //  CURVE: the file with the own key pair, as `seqpush keygen` makes it, and the broker's public
     //  key, 40 characters of Z85. NULL, both of them: plaintext.
@@ -105,6 +112,7 @@ typedef struct {
     uint64_t unreceived; //  accepted, while no receiver was attached for the client
     uint64_t delivered; //  with confirm: acknowledged by a receiver
     uint64_t given_up; //  with confirm: accepted, and not delivered after all
+    uint64_t repairs; //  holes that the broker asked for
 } seqpush_publisher_stats_t;
 
 //  Makes a publisher and starts to connect; it need not be there yet. Returns NULL with errno set

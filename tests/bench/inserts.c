@@ -107,7 +107,7 @@ static int64_t s_insert(bench_t *self, const char *id, uint64_t seq)
     push.bytes = frame_bytes(frame);
     push.id = push.bytes + size - PAYLOAD - wire_varint_field_size(seq) - 2 - id_size;
     int64_t before = s_now();
-    core_begin_batch(self->core, false, 0);
+    core_begin_batch(self->core, false, 0, false);
     core_push(self->core, frame, &push, before);
     int64_t took = s_now() - before;
     frame_unref(frame);

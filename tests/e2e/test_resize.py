@@ -385,6 +385,23 @@ def test_a_file_that_is_gone_leaves_everything_as_it_is(reloaded):
     path.workers(2)
 
 
+def test_a_file_that_cannot_be_opened_for_want_of_descriptors_leaves_everything_as_it_is(reloaded):
+    path = reloaded()
+    path.workers(2)
+    broker = path.broker
+    kept = resource.prlimit(broker.pid, resource.RLIMIT_NOFILE)
+    taken = {int(fd.name) for fd in Path(f"/proc/{broker.pid}/fd").iterdir()}
+    none_free = next(fd for fd in range(len(taken) + 1) if fd not in taken)
+    resource.prlimit(broker.pid, resource.RLIMIT_NOFILE, (none_free, kept[1]))
+    path.write("workers\n    count = 3\n")
+    lines = "\n".join(path.reload())
+    assert "SIGHUP: the configuration stays as it is" in lines
+    assert "Too many open files" in lines and str(path.path) in lines
+    resource.prlimit(broker.pid, resource.RLIMIT_NOFILE, kept)
+    assert broker.metric("workers") == 2
+    path.workers(3)
+
+
 def test_what_changed_is_logged_and_whether_it_takes_effect(reloaded):
     path = reloaded(more="ordering\n    window = 64\n")
     path.more = "ordering\n    window = 128\nbroker\n    drain_timeout = 60\n" + \

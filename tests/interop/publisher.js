@@ -29,6 +29,8 @@ async function sendBatch() {
 function take(reply) {
     if (reply.body === 'error')
         throw new Error(`${reply.error.code}: ${reply.error.message}`);
+    if (reply.body !== 'pushAck')
+        return; // unasked
     const { rejected, requests } = reply.pushAck;
     const open = [...sent.keys()].filter((id) => id <= Number(reply.requestId));
     for (const id of open.slice(-Math.max(requests, 1))) {

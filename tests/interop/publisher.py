@@ -36,6 +36,8 @@ def take(reply):
     global resume
     if reply.WhichOneof("body") == "error":
         sys.exit(f"{reply.error.code}: {reply.error.message}")
+    if reply.WhichOneof("body") != "push_ack":
+        return  # unasked
     ack = reply.push_ack
     open_ids = [i for i in sent if i <= reply.request_id]
     for answered in open_ids[-max(ack.requests, 1):]:

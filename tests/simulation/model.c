@@ -17,10 +17,10 @@ static int64_t s_ms(int64_t now)
 static void s_find_rule(const model_t *self, model_client_t *client)
 {
     const core_settings_t *settings = self->settings;
-    rule_t rest = {
-        NULL,
-        settings->policy,
-        {settings->window, settings->first_seq, settings->gap_timeout, settings->gap_alarm}};
+    rule_t rest = {NULL,
+                   settings->policy,
+                   {settings->window, settings->first_seq, settings->gap_timeout,
+                    settings->gap_alarm, settings->repair_delay}};
     const rule_t *rule = settings->rules, *end = settings->rules + settings->rule_count;
     while (rule < end && !model_glob(rule->match, client->id, client->id_size))
         rule++;
@@ -184,6 +184,7 @@ bool model_make_client(model_t *self, uint32_t index, int64_t now)
     client->retry_after = 0;
     client->active = s_ms(now);
     client->by_name = client->was_acked = client->alarmed = false;
+    client->peers[0] = client->peers[1] = 0;
     client->marker_due = true;
     client->receiver = model_resolve(self, client);
     return true;
@@ -331,6 +332,20 @@ void model_give_back_places(model_client_t *client)
 
 //  ---- pushes ------------------------------------------------------------------------------------
 
+//  What a newer push would take the place of: how many entries, and their bytes.
+static uint32_t s_replaced(const model_client_t *client, uint64_t *bytes)
+{
+    uint32_t count = 0;
+    *bytes = 0;
+    for (uint32_t i = client->log.count; i-- > client->acked + client->handed; count++) {
+        const model_entry_t *entry = &client->log.items[i];
+        if (client->policy != MODEL_LATEST || entry->kind == MODEL_MARKER)
+            break;
+        *bytes += COST + (entry->kind == MODEL_PUSH ? entry->size : 0);
+    }
+    return count;
+}
+
 static outcome_t s_judge_room(const model_t *self, const model_client_t *client, uint64_t seq,
                               uint32_t size)
 {
@@ -338,14 +353,15 @@ static outcome_t s_judge_room(const model_t *self, const model_client_t *client,
     if (model_has_window(client) && seq != client->next_seq)
         size += (uint32_t)(s_places_bytes(s_places_for(client, seq - client->next_seq + 1)) -
                            s_places_bytes(client->places));
-    uint64_t all = model_all_bytes(self) + size + COST;
+    uint64_t gone, all = model_all_bytes(self) + size + COST;
     if (seq == client->next_seq && client->held.count)
         return all <= settings->memory_max ? OUTCOME_ACCEPTED : OUTCOME_OVERLOADED;
-    if (model_kept(client) + 1 > settings->backlog ||
-        model_kept_bytes(client) + size + COST > settings->backlog_bytes)
+    if (model_kept(client) + 1 - s_replaced(client, &gone) > settings->backlog ||
+        model_kept_bytes(client) + size + COST - gone > settings->backlog_bytes)
         return OUTCOME_BACKLOG_FULL;
+    all -= gone;
     uint64_t usable = settings->memory_max - settings->memory_max / 8;
-    uint64_t receiver = model_receiver_bytes(self, client->receiver) + size + COST;
+    uint64_t receiver = model_receiver_bytes(self, client->receiver) + size + COST - gone;
     uint64_t without = all - size - COST;
     return all <= usable && receiver <= usable - without ? OUTCOME_ACCEPTED : OUTCOME_OVERLOADED;
 }
@@ -435,6 +451,12 @@ static void s_accept(model_t *self, model_client_t *client, const model_push_t *
     client->by_broker = push->seq == 0;
 }
 
+static void s_touch(model_client_t *client, const model_push_t *push, int64_t now)
+{
+    client->active = s_ms(now);
+    model_note_peer(client, push->peer);
+}
+
 model_answer_t model_push(model_t *self, uint32_t index, const model_push_t *push, int64_t now)
 {
     model_client_t *client = &self->clients[index];
@@ -442,7 +464,7 @@ model_answer_t model_push(model_t *self, uint32_t index, const model_push_t *pus
     if (!client->exists && (!may_make || !model_make_client(self, index, now)))
         return s_refuse_unknown(client, push->outcome);
     if (push->outcome == OUTCOME_ACCEPTED)
-        client->active = s_ms(now);
+        s_touch(client, push, now);
     bool passes = client->policy == MODEL_PASSTHROUGH;
     uint64_t seq = push->seq || passes ? push->seq : client->next_seq;
     outcome_t outcome = s_judge(self, client, push, seq);

@@ -11,6 +11,7 @@
     model_expiry.c    what was retained for too long
     model_policy.c    what a client may receive next
     model_confirmation.c  what publishers are told
+    model_repair.c    what publishers are asked for
 
     Receivers are numbered: first those with an id, then the routes, then the one that stands for
     nobody. */
@@ -116,6 +117,10 @@ typedef struct {
     uint32_t retry_after; //  ms, of the last refusal; 0: there was none
     int64_t hole_since; //  0: no hole
     bool alarmed;
+    uint64_t peers[2]; //  that pushed last, the latest first; 0: there was none
+    int64_t repair_at; //  when the hole is to be asked for; INT64_MAX: never
+    uint32_t repairs; //  how often it was
+    uint32_t asked; //  peers that are still to be asked this time
     int64_t active; //  ms, of the last event
     uint32_t receiver;
     bool by_name, marker_due, was_acked;
@@ -183,6 +188,7 @@ typedef struct {
     uint32_t size; //  encoded, as sent
     outcome_t outcome; //  ACCEPTED, or what the front has refused it with
     uint64_t publisher; //  who is to be told of it; 0: nobody
+    uint64_t peer; //  who sends it; 0: nobody that may be asked
 } model_push_t;
 
 typedef struct {
@@ -357,5 +363,20 @@ void model_compare(const model_t *self, const core_t *core, const orderer_stats_
 
 //  Nothing is kept, and everything that was accepted was taken or announced.
 void model_nothing_lost(const model_t *self);
+
+//  ---- model_repair.c ----------------------------------------------------------------------------
+
+//  A peer has pushed for the client; 0: one that may not be asked.
+void model_note_peer(model_client_t *client, uint64_t peer);
+
+//  The client's hole begins: hole_since is set.
+void model_begin_repair(model_client_t *client);
+
+//  The core asks a peer for what follows `at` up to `to`: it must be time, and the right one.
+void model_repair(model_t *self, uint32_t index, uint64_t peer, position_t at, uint64_t to,
+                  int64_t now);
+
+//  What was to be asked for has been, where there was somebody to ask.
+void model_all_repaired(model_t *self, int64_t now);
 
 #endif

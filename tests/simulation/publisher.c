@@ -107,10 +107,12 @@ static void s_push(world_t *self, sent_t *sent, uint32_t count)
     push_t pushes[BATCH_MAX];
     frame_t *frame = s_frame(self, sent, pushes, count);
     bool sparse = dice_chance(&self->dice, 30);
-    uint64_t publisher = self->confirms ? dice_roll(&self->dice, 4) : 0;
+    uint64_t peer = dice_roll(&self->dice, 4);
     for (uint32_t i = 0; i < count; i++)
-        sent[i].as_sent.publisher = publisher;
-    core_begin_batch(self->core, sparse, publisher);
+        sent[i].as_sent.peer = peer;
+    for (uint32_t i = 0; i < count && self->confirms; i++)
+        sent[i].as_sent.publisher = peer;
+    core_begin_batch(self->core, sparse, peer, self->confirms);
     self->model.batch++;
     for (uint32_t i = 0; i < count; i++)
         s_decide(self, frame, &sent[i], &pushes[i]);

@@ -52,7 +52,8 @@ static void s_set_policies(world_t *self)
                                   {.window = dice_between(&self->dice, 1, settings->window),
                                    .first_seq = settings->first_seq + dice_roll(&self->dice, 3),
                                    .gap_timeout = dice_between(&self->dice, 1, 3000) * MS,
-                                   .gap_alarm = dice_roll(&self->dice, 3000) * MS}};
+                                   .gap_alarm = dice_roll(&self->dice, 3000) * MS,
+                                   .repair_delay = dice_roll(&self->dice, 100) * MS}};
 }
 
 //  What stands in the configuration, within what its check allows, but small.
@@ -82,6 +83,8 @@ static void s_set_times(world_t *self)
     core_settings_t *settings = &self->settings;
     if (dice_chance(&self->dice, 70))
         settings->gap_alarm = dice_between(&self->dice, 1, 5000) * MS;
+    if (dice_chance(&self->dice, 70))
+        settings->repair_delay = dice_between(&self->dice, 1, 100) * MS;
     if (dice_chance(&self->dice, 40))
         settings->retain_max = dice_between(&self->dice, 1, 20000) * MS;
     settings->ack_timeout = dice_between(&self->dice, 1, 3000) * MS;
@@ -188,6 +191,12 @@ static void s_do_effect(world_t *self, const core_effect_t *effect)
         self->model.clients[client].expired_told += effect->count;
         return;
     }
+    if (effect->kind == EFFECT_REPAIR) {
+        uint32_t client = world_client(self, effect->id, effect->id_size);
+        trace("repair of %u asked of %llu", client, (unsigned long long)effect->peer);
+        model_repair(&self->model, client, effect->peer, effect->position, effect->to, self->now);
+        return;
+    }
     model_effect_t seen = {.kind = effect->kind,
                            .receiver = MODEL_NOBODY,
                            .generation = effect->generation,
@@ -276,6 +285,7 @@ static void s_tick(world_t *self)
         s_note_overdue(self, core_receiver(self->core, id, strlen(id)), stalled[i]);
     }
     world_do_effects(self);
+    model_all_repaired(&self->model, self->now);
     world_confirm(self);
 }
 

@@ -109,7 +109,7 @@ outcome_t fixture_push_in(fixture_t *self, const char *client, uint64_t epoch, u
     size = size < PUSH_MIN ? PUSH_MIN : size;
     frame_t *frame = s_frame(size + 128);
     s_encode(self, zmq_msg_data(&frame->message), &self->decided, client, epoch, seq, size);
-    core_begin_batch(self->core, false, self->publisher);
+    core_begin_batch(self->core, false, self->peer, true);
     core_push(self->core, frame, &self->decided, self->now);
     frame_unref(frame);
     return (outcome_t)self->decided.outcome;
@@ -134,7 +134,7 @@ void fixture_batch(fixture_t *self, const char *client, uint32_t count, uint32_t
     uint8_t *to = zmq_msg_data(&frame->message);
     for (uint32_t i = 0; i < count; i++)
         to = s_encode(self, to, &pushes[i], client, 0, 0, size);
-    core_begin_batch(self->core, false, self->publisher);
+    core_begin_batch(self->core, false, self->peer, true);
     for (uint32_t i = 0; i < count; i++) {
         pushes[i].outcome = (uint8_t)outcomes[i];
         if (outcomes[i] == OUTCOME_ACCEPTED)
@@ -152,7 +152,7 @@ void fixture_together(fixture_t *self, const char *clients, uint64_t seq, uint32
     size_t count = strlen(clients);
     frame_t *frame = s_frame(count * (size + 128));
     uint8_t *to = zmq_msg_data(&frame->message);
-    core_begin_batch(self->core, false, self->publisher);
+    core_begin_batch(self->core, false, self->peer, true);
     for (size_t i = 0; i < count; i++) {
         char client[2] = {clients[i]};
         to = s_encode(self, to, &self->decided, client, 0, seq, size);
@@ -354,6 +354,9 @@ const char *fixture_effects(fixture_t *self)
         else if (effect.kind == EFFECT_EXPIRED)
             s_say(self, "expired:%s%" PRIu64 ":%" PRIu32, client, effect.position.seq,
                   effect.count);
+        else if (effect.kind == EFFECT_REPAIR)
+            s_say(self, "repair:%" PRIu64 ":%s%" PRIu64 "-%" PRIu64, effect.peer, client,
+                  effect.position.seq + 1, effect.to);
         else
             s_say(self, "alarm:%s%" PRIu64, client, effect.position.seq);
         if (effect.kind == EFFECT_OPEN || effect.kind == EFFECT_CLOSE)

@@ -29,7 +29,7 @@ typedef struct {
     int64_t now;
     uint32_t batch_max; //  entries a dispatch
     bool hold; //  dispatches stay with the worker
-    uint64_t publisher; //  who is told of the pushes that follow; 0: nobody
+    uint64_t peer; //  who sends the pushes that follow, and is told of them; 0: nobody
     dispatch_t *held[FIXTURE_HELD];
     uint32_t held_count;
     push_t decided; //  the last push

@@ -33,6 +33,16 @@ static void s_on_delivered(void *arg, const void *client_id, size_t size, uint64
              given_up ? "!" : "", (int)size, (const char *)client_id, in_epoch, (int)seq);
 }
 
+static void s_on_repair(void *arg, const void *client_id, size_t size, uint64_t epoch,
+                        uint64_t from, uint64_t to)
+{
+    fixture_t *f = arg;
+    size_t used = strlen(f->missing);
+    assert_true(used + 128 < sizeof f->missing);
+    snprintf(f->missing + used, sizeof f->missing - used, "%s%.*s%d/%d-%d", used ? " " : "",
+             (int)size, (const char *)client_id, (int)epoch, (int)from, (int)to);
+}
+
 int fixture_setup(void **state)
 {
     fixture_t *f = calloc(1, sizeof *f);
@@ -57,6 +67,7 @@ void fixture_start(fixture_t *f, seqpush_publisher_options_t options)
     options.broker = f->front.endpoint;
     options.on_outcome = s_on_outcome;
     options.on_delivered = s_on_delivered;
+    options.on_repair = s_on_repair;
     options.arg = f;
     if (!options.reply_timeout)
         options.reply_timeout = PATIENCE * 10; //  no test but those about it waits for that
@@ -213,4 +224,17 @@ void fixture_await_delivered(fixture_t *f, uint64_t count, const char *expected)
         seqpush_publisher_poll(f->publisher, 1);
     }
     assert_string_equal(f->delivered, expected);
+}
+
+void fixture_ask(fixture_t *f, const char *client, uint64_t epoch, uint64_t from, uint64_t to)
+{
+    Seqpush__V1__Repair repair = SEQPUSH__V1__REPAIR__INIT;
+    repair.client_id = (ProtobufCBinaryData){strlen(client), (uint8_t *)client};
+    repair.epoch = epoch;
+    repair.from = from;
+    repair.to = to;
+    reply_t reply = SEQPUSH__V1__REPLY__INIT;
+    reply.body_case = SEQPUSH__V1__REPLY__BODY_REPAIR;
+    reply.repair = &repair;
+    front_reply(&f->front, &reply);
 }

@@ -25,6 +25,7 @@ typedef struct {
     event_t *events;
     size_t event_count;
     char delivered[4096]; //  what it was told after that, as "a1 a2/5 !b3"; ! means given up
+    char missing[4096]; //  what it is asked for and the publisher does not keep, as "a0/3-4"
     uint64_t next; //  seq that the application pushes for the same client at each outcome; 0: none
 } fixture_t;
 
@@ -52,6 +53,9 @@ void fixture_refuse(fixture_t *f, uint64_t id, uint32_t first, uint32_t last, in
 
 //  Says that what stands in the first text is acknowledged, and in the second given up, as "a5 b2/7".
 void fixture_confirm(fixture_t *f, const char *positions, const char *given_up);
+
+//  Asks for the seqs from..to of a client in an epoch.
+void fixture_ask(fixture_t *f, const char *client, uint64_t epoch, uint64_t from, uint64_t to);
 
 //  Lets the publisher work until the application was told of so many deliveries and give-ups in all,
 //  which must be these.

@@ -119,6 +119,7 @@ static void test_defaults(void **state)
     assert_string_equal(config->ordering.plugin, "");
     assert_int_equal(config->ordering.gap_timeout, 5000);
     assert_int_equal(config->ordering.gap_alarm, 1000);
+    assert_int_equal(config->ordering.repair_delay, 20);
     assert_int_equal(config->ordering.rule_count, 0);
     assert_int_equal(config->ordering.max_clients, 1000000);
     assert_int_equal(config->ordering.client_idle_timeout, 86400000);
@@ -197,6 +198,7 @@ static void test_rules_say_what_differs(void **state)
                                    "        match = chat-*\n"
                                    "        window = 9\n"
                                    "        gap_alarm = 0\n"
+                                   "        repair_delay = 5\n"
                                    "    policy = mine\n"
                                    "    rule\n"
                                    "        policy = latest\n"
@@ -210,12 +212,14 @@ static void test_rules_say_what_differs(void **state)
     assert_string_equal(rules[0].policy, "mine");
     assert_int_equal(rules[0].window, 9);
     assert_int_equal(rules[0].gap_alarm, 0);
+    assert_int_equal(rules[0].repair_delay, 5);
     assert_int_equal(rules[0].gap_timeout, 70);
     assert_int_equal(rules[0].first_seq, 1);
     assert_string_equal(rules[1].match, "*");
     assert_string_equal(rules[1].policy, "latest");
     assert_int_equal(rules[1].window, 1024);
     assert_int_equal(rules[1].gap_alarm, 1000);
+    assert_int_equal(rules[1].repair_delay, 20);
     assert_int_equal(rules[1].gap_timeout, 80);
     assert_int_equal(rules[1].first_seq, 3);
     config_destroy(&config);

@@ -15,13 +15,13 @@ static receiver_t *s_receive_all(fixture_t *f)
 static void s_fill_as(fixture_t *f, uint64_t publisher, const char *client, uint64_t from,
                       uint64_t to)
 {
-    f->publisher = publisher;
+    f->peer = publisher;
     fixture_fill(f, client, from, to);
 }
 
 static outcome_t s_push_as(fixture_t *f, uint64_t publisher, const char *client, uint64_t seq)
 {
-    f->publisher = publisher;
+    f->peer = publisher;
     return fixture_push(f, client, seq);
 }
 
@@ -60,13 +60,13 @@ static void a_push_sent_again_is_told_to_who_sent_it_last(void **state)
     fixture_t *f = *state;
     fixture_start(f);
     receiver_t *receiver = s_receive_all(f);
-    f->publisher = 7;
+    f->peer = 7;
     fixture_together(f, "abc", 1, 32);
     fixture_together(f, "abc", 3, 32);
     assert_outcome(s_push_as(f, 8, "a", 1), OUTCOME_DUPLICATE); //  released
     assert_outcome(s_push_as(f, 8, "a", 3), OUTCOME_DUPLICATE); //  held
     assert_outcome(s_push_as(f, 0, "b", 1), OUTCOME_DUPLICATE); //  and does not want to be told
-    f->publisher = 0;
+    f->peer = 0;
     fixture_together(f, "abc", 2, 32);
     //  Their payloads are compared: those of the first time.
     assert_delivered(f, "<a0> a1 a2 a3 <b0> b1 b2 b3 <c0> c1 c2 c3");
@@ -87,7 +87,7 @@ static void a_push_sent_again_is_found_among_notices(void **state)
     for (uint64_t seq = 1; seq <= 5; seq++)
         assert_outcome(fixture_push_in(f, "a", 1, 2 * seq, 0), OUTCOME_ACCEPTED);
     core_skip(f->core, "a", 1, 1, 1, 9, f->now);
-    f->publisher = 8;
+    f->peer = 8;
     assert_outcome(fixture_push_in(f, "a", 1, 4, 0), OUTCOME_DUPLICATE);
     assert_outcome(fixture_push_in(f, "a", 1, 5, 0), OUTCOME_STALE);
     receiver_t *receiver = s_receive_all(f);

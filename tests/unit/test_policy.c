@@ -233,6 +233,27 @@ static void any_higher_seq_is_taken_without_room_for_those_between(void **state)
     assert_outcome(fixture_push(f, "a", 1), OUTCOME_STALE);
 }
 
+static void what_is_replaced_makes_room_for_the_newest(void **state)
+{
+    fixture_t *f = *state;
+    f->settings.backlog = 2;
+    f->settings.backlog_bytes = 1024;
+    f->settings.memory_max = 4096;
+    receiver_t *receiver = s_start(f, "latest");
+    assert_outcome(fixture_push_in(f, "a", 0, 1, 300), OUTCOME_ACCEPTED);
+    assert_delivered(f, "<a0> a1");
+    for (uint64_t seq = 2; seq < 100; seq++)
+        assert_outcome(fixture_push_in(f, "a", 0, seq, 400), OUTCOME_ACCEPTED);
+    assert_int_equal(core_kept(f->core), 3); //  one on its way, a notice, and the newest
+    assert_outcome(fixture_push_in(f, "a", 0, 100, 600), OUTCOME_BACKLOG_FULL);
+    fixture_ack(f, receiver, "a", 1);
+    assert_delivered(f, "[a2-98] a99");
+    fixture_fill(f, "b", 1, 1);
+    assert_outcome(fixture_push_in(f, "b", 0, 2, 800), OUTCOME_ACCEPTED);
+    assert_outcome(fixture_push_in(f, "b", 0, 3, 1000), OUTCOME_BACKLOG_FULL);
+    assert_outcome(fixture_push_in(f, "b", 0, 3, 800), OUTCOME_ACCEPTED);
+}
+
 static void a_receiver_that_comes_gets_the_newest(void **state)
 {
     fixture_t *f = *state;
@@ -552,6 +573,7 @@ int main(void)
         policy_test(reordering_in_time_gives_nothing_up),
         policy_test(a_newer_push_replaces_the_one_that_waits),
         policy_test(the_latest_push_does_not_wait_for_a_hole),
+        policy_test(what_is_replaced_makes_room_for_the_newest),
         policy_test(the_highest_again_is_a_duplicate_and_below_is_stale),
         policy_test(any_higher_seq_is_taken_without_room_for_those_between),
         policy_test(a_receiver_that_comes_gets_the_newest),

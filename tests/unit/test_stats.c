@@ -389,7 +389,9 @@ static void figures_of_the_process_are_those_of_the_kernel(void **state)
 
 static json_t *s_json(const broker_stats_t *stats)
 {
-    char *text = metrics_json(stats);
+    json_t *object = metrics_json(stats);
+    char *text = json_dumps(object, 0);
+    json_decref(object);
     json_t *json = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
     assert_non_null(json);
     free(text);
@@ -495,7 +497,7 @@ static int s_setup(void **state)
     server_t *self = calloc(1, sizeof *self);
     char *error = NULL;
     self->stats = s_figures();
-    self->http = http_new("127.0.0.1:0", self->stats, &error);
+    self->http = http_new("127.0.0.1:0", self->stats, NULL, &error);
     self->curl = curl_easy_init();
     *state = self;
     return self->http && self->curl ? 0 : -1;
@@ -695,7 +697,7 @@ static void a_port_in_use_is_an_error(void **state)
 {
     server_t *server = *state;
     char *error = NULL;
-    assert_null(http_new(http_address(server->http), server->stats, &error));
+    assert_null(http_new(http_address(server->http), server->stats, NULL, &error));
     assert_int_equal(errno, EADDRINUSE);
     assert_non_null(strstr(error, http_address(server->http)));
     free(error);
@@ -705,7 +707,7 @@ static void a_port_in_use_is_an_error(void **state)
     snprintf(address, sizeof address, "%s", http_address(server->http));
     http_destroy(&server->http);
     assert_null(server->http);
-    server->http = http_new(address, server->stats, &error);
+    server->http = http_new(address, server->stats, NULL, &error);
     assert_non_null(server->http);
     assert_string_equal(http_address(server->http), address);
 }
@@ -737,7 +739,7 @@ static void only_literal_addresses_are_served(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char *error = NULL;
-        assert_null(http_new(cases[i], NULL, &error));
+        assert_null(http_new(cases[i], NULL, NULL, &error));
         assert_int_equal(errno, EINVAL);
         assert_non_null(error);
         free(error);
@@ -748,7 +750,7 @@ static void ipv6_is_served_where_there_is_any(void **state)
 {
     server_t *server = *state;
     char *error = NULL;
-    http_t *v6 = http_new("[::1]:0", server->stats, &error);
+    http_t *v6 = http_new("[::1]:0", server->stats, NULL, &error);
     if (!v6) {
         assert_true(errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL);
         free(error);

@@ -1,0 +1,71 @@
+//  repair.c - the last two publishers of a client are asked for what is missing
+//
+//  Pushes that overtake each other fill their holes within a moment, so a hole is asked for only when it
+//  has stood at the head of the line for ordering/repair_delay, and then less and less often: each
+//  wait is twice the one before it. A client has one hole that is asked for, the one that it waits
+//  at. Of a client whose stream has not begun nobody can tell what is missing.
+
+#include "core_state.h"
+#include <string.h>
+
+#define DOUBLINGS_MAX 13 //  of a ms, beyond the longest wait
+#define WAIT_MAX INT64_C(5000000000) //  ns between two Repairs, or the delay if that is longer
+
+static bool s_has_begun(const client_t *client)
+{
+    return client->epoch > 0 || client->view.next_seq > client->rule->settings.first_seq;
+}
+
+void repair_begin(client_t *client)
+{
+    int64_t delay = client->rule->settings.repair_delay;
+    client->repairs = 0;
+    client->repair_at = delay && s_has_begun(client) ? client->view.hole_since + delay : INT64_MAX;
+}
+
+//  The last seq of the hole at the head of the line.
+static uint64_t s_end(const client_t *client)
+{
+    uint64_t next = client->view.next_seq, seq = next;
+    while (!window_holds(&client->window, next, seq + 1) &&
+           !window_marked(&client->window, next, seq + 1))
+        seq++;
+    return seq;
+}
+
+uint64_t repair_peer(const core_t *self, uint32_t low)
+{
+    return self->newest_peer - (uint32_t)((uint32_t)self->newest_peer - low);
+}
+
+static void s_ask(core_t *self, const client_t *client)
+{
+    for (int i = 0; i < 2 && client->publishers[i]; i++) {
+        core_effect_t *effect = effect_tell(self, EFFECT_REPAIR);
+        effect->peer = repair_peer(self, client->publishers[i]);
+        memcpy(effect->id, client->id, client->id_size);
+        effect->id_size = client->id_size;
+        effect->position = client_released(client);
+        effect->to = s_end(client);
+    }
+}
+
+static int64_t s_wait(client_t *client)
+{
+    int64_t delay = client->rule->settings.repair_delay;
+    if (client->repairs < DOUBLINGS_MAX)
+        client->repairs++;
+    int64_t wait = delay << client->repairs, max = delay > WAIT_MAX ? delay : WAIT_MAX;
+    return wait < max ? wait : max;
+}
+
+int64_t repair_look(core_t *self, client_t *client, int64_t now)
+{
+    if (!client->view.hole_since)
+        return INT64_MAX;
+    if (now >= client->repair_at) {
+        s_ask(self, client);
+        client->repair_at = now + s_wait(client);
+    }
+    return client->repair_at;
+}

@@ -1,0 +1,397 @@
+//  test_journal_lmdb.c - the LMDB engine of the journal, over a real store in a temporary folder
+
+#include "journal.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <setjmp.h>
+#include <sodium.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define OPS_MAX 4096
+
+typedef struct {
+    char path[64];
+    uint64_t max_bytes;
+    journal_store_t *store;
+    journal_op_t ops[OPS_MAX], *pointers[OPS_MAX];
+    size_t count;
+    char text[1 << 16]; //  what was loaded, one word a record
+} fixture_t;
+
+static int s_setup(void **state)
+{
+    fixture_t *self = calloc(1, sizeof *self);
+    strcpy(self->path, "/tmp/seqpush-journal-XXXXXX");
+    assert_non_null(mkdtemp(self->path));
+    self->max_bytes = 64 << 20;
+    *state = self;
+    return 0;
+}
+
+static void s_open(fixture_t *self)
+{
+    char *error;
+    self->store = journal_lmdb.open(&(journal_settings_t){self->path, self->max_bytes}, &error);
+    if (!self->store)
+        fail_msg("%s", error);
+}
+
+static int s_teardown(void **state)
+{
+    fixture_t *self = *state;
+    char command[128];
+    journal_lmdb.close(&self->store);
+    snprintf(command, sizeof command, "rm -rf %s", self->path);
+    assert_int_equal(system(command), 0);
+    free(self);
+    return 0;
+}
+
+//  ---- operations --------------------------------------------------------------------------------
+
+static journal_op_t *s_add(fixture_t *self, journal_kind_t kind, const char *id, uint64_t epoch,
+                           uint64_t seq)
+{
+    journal_op_t *op = &self->ops[self->count];
+    *op = (journal_op_t){.kind = kind,
+                         .id = (const uint8_t *)id,
+                         .id_size = (uint8_t)strlen(id),
+                         .epoch = epoch,
+                         .seq = seq};
+    self->pointers[self->count++] = op;
+    return op;
+}
+
+static void s_push(fixture_t *self, const char *id, uint64_t epoch, uint64_t seq,
+                   const char *payload)
+{
+    journal_op_t *op = s_add(self, JOURNAL_PUSH, id, epoch, seq);
+    op->bytes = (const uint8_t *)payload;
+    op->size = (uint32_t)strlen(payload);
+}
+
+static void s_fill(fixture_t *self, const char *id, uint64_t from, uint64_t to)
+{
+    for (uint64_t seq = from; seq <= to; seq++)
+        s_push(self, id, 0, seq, "p");
+}
+
+static int s_try_commit(fixture_t *self)
+{
+    int rc = journal_lmdb.commit(self->store, self->pointers, self->count);
+    self->count = 0;
+    return rc;
+}
+
+static void s_commit(fixture_t *self)
+{
+    assert_int_equal(s_try_commit(self), 0);
+}
+
+//  ---- loading -----------------------------------------------------------------------------------
+
+static bool s_visit(void *context, const journal_record_t *record)
+{
+    fixture_t *self = context;
+    char *to = self->text + strlen(self->text);
+    size_t room = sizeof self->text - strlen(self->text);
+    int id_size = record->key.id_size;
+    const char *id = (const char *)record->key.id;
+    if (record->key.kind == RECORD_POSITION)
+        snprintf(to, room, "%.*s@%" PRIu64 ":%" PRIu64 " ", id_size, id, record->position.epoch,
+                 record->position.seq);
+    else if (record->key.kind == RECORD_PUSH)
+        snprintf(to, room, "%.*s%" PRIu64 ":%" PRIu64 "=%.*s ", id_size, id, record->key.epoch,
+                 record->key.seq, (int)record->size, (const char *)record->bytes);
+    else if (record->key.kind == RECORD_GAP)
+        snprintf(to, room, "[%.*s%" PRIu64 ":%" PRIu64 "-%" PRIu64 "] ", id_size, id,
+                 record->key.epoch, record->from, record->key.seq);
+    else
+        snprintf(to, room, "<%.*s%" PRIu64 ":%" PRIu64 "> ", id_size, id, record->key.epoch,
+                 record->key.seq);
+    return true;
+}
+
+static const char *s_load(fixture_t *self)
+{
+    char *error;
+    self->text[0] = '\0';
+    if (!journal_lmdb.load(self->store, s_visit, self, &error))
+        fail_msg("%s", error);
+    return self->text;
+}
+
+//  Closes the store, and opens it again as a new process would.
+static const char *s_load_again(fixture_t *self)
+{
+    journal_lmdb.close(&self->store);
+    s_open(self);
+    return s_load(self);
+}
+
+static char *s_refusal(fixture_t *self)
+{
+    char *error = NULL;
+    self->store = journal_lmdb.open(&(journal_settings_t){self->path, self->max_bytes}, &error);
+    if (self->store) {
+        self->text[0] = '\0';
+        assert_false(journal_lmdb.load(self->store, s_visit, self, &error));
+    }
+    assert_non_null(error);
+    return error;
+}
+
+//  ---- tests -------------------------------------------------------------------------------------
+
+static void a_new_store_is_empty(void **state)
+{
+    fixture_t *self = *state;
+    s_open(self);
+    assert_string_equal(s_load(self), "");
+    assert_string_equal(s_load_again(self), "");
+}
+
+static void pushes_are_loaded_in_the_order_of_client_epoch_seq(void **state)
+{
+    fixture_t *self = *state;
+    s_open(self);
+    s_push(self, "b", 0, 1, "one");
+    s_push(self, "a", 1, 1, "new");
+    s_push(self, "a", 0, 300, "late");
+    s_commit(self);
+    s_push(self, "a", 0, 2, "early");
+    s_commit(self);
+    assert_string_equal(s_load_again(self), "a0:2=early a0:300=late a1:1=new b0:1=one ");
+}
+
+static void the_first_push_of_a_place_stays(void **state)
+{
+    fixture_t *self = *state;
+    s_open(self);
+    s_push(self, "a", 0, 1, "first");
+    s_push(self, "a", 0, 1, "second");
+    s_commit(self);
+    assert_false(self->ops[0].existed);
+    assert_true(self->ops[1].existed);
+    s_push(self, "a", 0, 1, "third");
+    s_commit(self);
+    assert_true(self->ops[0].existed);
+    s_add(self, JOURNAL_REMOVE, "a", 0, 1);
+    s_push(self, "a", 0, 1, "fourth");
+    s_commit(self);
+    assert_false(self->ops[1].existed);
+    assert_string_equal(s_load_again(self), "a0:1=fourth ");
+}
+
+static void a_position_takes_all_up_to_it_away(void **state)
+{
+    fixture_t *self = *state;
+    s_open(self);
+    s_fill(self, "a", 1, 1000);
+    s_fill(self, "aa", 1, 2);
+    s_add(self, JOURNAL_MARKER, "a", 1, 0);
+    s_push(self, "a", 1, 1, "p");
+    s_commit(self);
+    record_position_t position = {.seq = 998};
+    s_add(self, JOURNAL_POSITION, "a", 0, 0)->position = &position;
+    s_commit(self);
+    assert_string_equal(s_load_again(self),
+                        "a@0:998 a0:999=p a0:1000=p <a1:0> a1:1=p aa0:1=p aa0:2=p ");
+    position = (record_position_t){.epoch = 1, .seq = 1};
+    s_add(self, JOURNAL_POSITION, "a", 0, 0)->position = &position;
+    s_commit(self);
+    assert_string_equal(s_load_again(self), "a@1:1 aa0:1=p aa0:2=p ");
+}
+
+static void a_gap_takes_what_lies_in_it_away(void **state)
+{
+    fixture_t *self = *state;
+    s_open(self);
+    s_fill(self, "a", 1, 8);
+    s_add(self, JOURNAL_GAP, "a", 0, 3)->from = 2;
+    s_add(self, JOURNAL_GAP, "a", 0, 5)->from = 2;
+    s_commit(self);
+    assert_string_equal(s_load_again(self), "a0:1=p [a0:2-5] a0:6=p a0:7=p a0:8=p ");
+    s_add(self, JOURNAL_DROP, "a", 0, 7)->from = 6;
+    s_commit(self);
+    assert_string_equal(s_load_again(self), "a0:1=p [a0:2-5] a0:8=p ");
+}
+
+static void a_client_is_forgotten_whole(void **state)
+{
+    fixture_t *self = *state;
+    s_open(self);
+    s_fill(self, "a", 1, 3);
+    s_fill(self, "b", 1, 300);
+    record_position_t position = {.seq = 2};
+    s_add(self, JOURNAL_POSITION, "b", 0, 0)->position = &position;
+    s_fill(self, "c", 1, 1);
+    s_commit(self);
+    s_add(self, JOURNAL_FORGET, "b", 0, 0);
+    s_commit(self);
+    assert_string_equal(s_load_again(self), "a0:1=p a0:2=p a0:3=p c0:1=p ");
+}
+
+static void what_is_said_of_a_client_keeps_its_order(void **state)
+{
+    fixture_t *self = *state;
+    s_open(self);
+    s_push(self, "a", 0, 1, "gone");
+    s_add(self, JOURNAL_FORGET, "a", 0, 0);
+    s_push(self, "a", 0, 1, "new");
+    s_commit(self);
+    assert_string_equal(s_load_again(self), "a0:1=new ");
+}
+
+static void a_second_process_is_kept_out(void **state)
+{
+    fixture_t *self = *state;
+    s_open(self);
+    char *error;
+    assert_null(journal_lmdb.open(&(journal_settings_t){self->path, self->max_bytes}, &error));
+    assert_non_null(strstr(error, "another process has this journal open"));
+    free(error);
+}
+
+static void a_full_store_refuses_pushes_until_some_are_gone(void **state)
+{
+    fixture_t *self = *state;
+    char payload[4000];
+    self->max_bytes = 1 << 20;
+    memset(payload, 'x', sizeof payload - 1);
+    payload[sizeof payload - 1] = '\0';
+    s_open(self);
+    uint64_t seq = 0;
+    int rc = 0;
+    while (rc == 0) {
+        assert_true(seq < 1000);
+        s_push(self, "a", 0, ++seq, payload);
+        rc = s_try_commit(self);
+    }
+    assert_int_equal(rc, -ENOSPC);
+    assert_true(seq > 50);
+    record_position_t position = {.seq = seq - 2};
+    s_add(self, JOURNAL_POSITION, "a", 0, 0)->position = &position;
+    s_commit(self);
+    for (int i = 0; i < 50; i++) {
+        s_push(self, "a", 0, seq++, payload);
+        s_commit(self);
+    }
+    self->text[0] = '\0';
+    assert_non_null(strstr(s_load_again(self), "a@0:"));
+}
+
+static void a_group_that_fails_leaves_nothing(void **state)
+{
+    fixture_t *self = *state;
+    static char payload[1 << 20];
+    self->max_bytes = 1 << 20;
+    memset(payload, 'x', sizeof payload - 1);
+    s_open(self);
+    s_push(self, "a", 0, 1, "small");
+    s_push(self, "a", 0, 2, payload);
+    assert_int_equal(s_try_commit(self), -ENOSPC);
+    s_push(self, "a", 0, 1, "again");
+    s_commit(self);
+    assert_string_equal(s_load_again(self), "a0:1=again ");
+}
+
+static void s_damage(const fixture_t *self, const char *what)
+{
+    char path[128], byte;
+    snprintf(path, sizeof path, "%s/data.mdb", self->path);
+    FILE *file = fopen(path, "r+");
+    static char all[1 << 20];
+    size_t size = fread(all, 1, sizeof all, file);
+    char *at = memmem(all, size, what, strlen(what));
+    assert_non_null(at);
+    byte = (char)(*at ^ 1);
+    fseek(file, at - all, SEEK_SET);
+    fwrite(&byte, 1, 1, file);
+    fclose(file);
+}
+
+static void a_damaged_record_is_refused(void **state)
+{
+    fixture_t *self = *state;
+    s_open(self);
+    s_push(self, "a", 0, 1, "payload-to-damage");
+    s_commit(self);
+    journal_lmdb.close(&self->store);
+    s_damage(self, "payload-to-damage");
+    char *error = s_refusal(self);
+    assert_non_null(strstr(error, "checksum"));
+    assert_non_null(strstr(error, "move it away"));
+    free(error);
+}
+
+static void a_cut_store_is_refused(void **state)
+{
+    fixture_t *self = *state;
+    char path[128];
+    s_open(self);
+    s_fill(self, "a", 1, 2000);
+    s_commit(self);
+    journal_lmdb.close(&self->store);
+    snprintf(path, sizeof path, "%s/data.mdb", self->path);
+    struct stat file;
+    assert_int_equal(stat(path, &file), 0);
+    assert_int_equal(truncate(path, file.st_size / 2), 0);
+    char *error = s_refusal(self);
+    assert_non_null(strstr(error, "damaged"));
+    free(error);
+}
+
+static void what_is_no_store_is_refused(void **state)
+{
+    fixture_t *self = *state;
+    char path[128];
+    snprintf(path, sizeof path, "%s/data.mdb", self->path);
+    FILE *file = fopen(path, "w");
+    for (int i = 0; i < 5000; i++)
+        fputs("not a store", file);
+    fclose(file);
+    char *error = s_refusal(self);
+    assert_non_null(strstr(error, "no journal"));
+    free(error);
+}
+
+static void a_path_that_cannot_be_made_is_refused(void **state)
+{
+    (void)state;
+    char *error;
+    assert_null(journal_lmdb.open(&(journal_settings_t){"/proc/none/journal", 1 << 20}, &error));
+    assert_non_null(strstr(error, "/proc/none/journal"));
+    free(error);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, s_setup, s_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_new_store_is_empty),
+        TEST(pushes_are_loaded_in_the_order_of_client_epoch_seq),
+        TEST(the_first_push_of_a_place_stays),
+        TEST(a_position_takes_all_up_to_it_away),
+        TEST(a_gap_takes_what_lies_in_it_away),
+        TEST(a_client_is_forgotten_whole),
+        TEST(what_is_said_of_a_client_keeps_its_order),
+        TEST(a_second_process_is_kept_out),
+        TEST(a_full_store_refuses_pushes_until_some_are_gone),
+        TEST(a_group_that_fails_leaves_nothing),
+        TEST(a_damaged_record_is_refused),
+        TEST(a_cut_store_is_refused),
+        TEST(what_is_no_store_is_refused),
+        TEST(a_path_that_cannot_be_made_is_refused),
+    };
+    return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
+}
