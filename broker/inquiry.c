@@ -1,8 +1,8 @@
 //  inquiry.c - the way of a query to the orderer and back; see inquiry.h
 
 #include "inquiry.h"
+#include <poll.h>
 #include <stdlib.h>
-#include <zmq.h>
 
 #define PATIENCE 2000 //  ms that who asks waits
 

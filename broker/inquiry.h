@@ -12,7 +12,7 @@
 
 typedef struct inquiry inquiry_t;
 
-//  Main thread. NULL: no memory, or no more sockets.
+//  Main thread. NULL: no memory, or no more descriptors.
 inquiry_t *inquiry_new(void);
 
 //  When the threads of both ends have stopped. Takes NULL.
