@@ -49,6 +49,7 @@ static bool s_agree(core_t *self, client_t *client, position_t position, int64_t
     if (position_compare(position, client_released(client)) <= 0) {
         retention_cover(self, client, position);
         client->was_acked = true;
+        change_position(self, client);
         return true;
     }
     if (client->was_acked)
