@@ -61,18 +61,21 @@ struct broker {
     pulse_t orderer_pulse, front_pulse, gate_pulse;
     uint8_t key[REQUEST_KEY_SIZE];
     uint64_t instance;
-    uint32_t max_receivers;
+    uint32_t max_receivers, max_connections;
 };
 
 //  ---- starting ----------------------------------------------------------------------------------
 
 static void s_raise_limits(broker_t *self)
 {
-    unsigned long files;
-    self->max_receivers = descriptors_raise(&files);
+    descriptors_t allowed = descriptors_raise();
+    uint32_t wanted = self->config->front.max_connections;
+    self->max_receivers = allowed.receivers;
+    self->max_connections = wanted && wanted < allowed.connections ? wanted : allowed.connections;
     zsys_set_io_threads(2); //  one for the front, one for what the broker connects to
     zsys_set_max_sockets(self->max_receivers + 1024);
-    log_info("%lu file descriptors, so at most %u receivers", files, self->max_receivers);
+    log_info("%lu file descriptors, so at most %u receivers and %u connections", allowed.files,
+             self->max_receivers, self->max_connections);
 }
 
 //  Microseconds since 1970: greater in every later run.
@@ -276,6 +279,8 @@ static bool s_start_front(broker_t *self, char **error)
                                             .max_pushes = config->front.publisher_credit},
                                  .publisher_credit = config->front.publisher_credit,
                                  .handshake_timeout = config->front.handshake_timeout,
+                                 .connections_max = self->max_connections,
+                                 .unread_max = config->front.max_unread,
                                  .curve = s_curve(self),
                                  .instance = self->instance,
                                  .orderer = self->front_near,
