@@ -46,6 +46,8 @@ METRICS = [
     ("publishers", "gauge", {}),
     ("workers", "gauge", {}),
     ("endpoints_moved_total", "counter", {}),
+    ("connections", "gauge", {}),
+    ("connections_refused_total", "counter", {}),
     ("auth_total", "counter", {"result": {
         "admitted", "unknown_key", "bad_handshake", "unfinished_handshake", "denied_key"}}),
     ("journal_commit_seconds", "histogram", {}),
@@ -89,7 +91,7 @@ AT_LEAST = [
     ("gaps_open", {}, 1), ("duplicates_total", {}, 1), ("repairs_total", {"result": "sent"}, 1),
     ("errors_total", {"code": "malformed"}, 1), ("errors_total", {"code": "unknown_receiver"}, 1),
     ("replies_total", {"result": "sent"}, 20),
-    ("receivers", {}, 2), ("clients", {}, 8), ("publishers", {}, 1), ("workers", {}, 2),
+    ("receivers", {}, 2), ("clients", {}, 8), ("connections", {}, 4), ("publishers", {}, 1), ("workers", {}, 2),
     ("build_info", {}, 1),
 ]
 
