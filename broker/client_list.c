@@ -52,6 +52,7 @@ static void s_drop_client(core_t *self, client_t *client)
     s_unlist(self, client);
     receiver_unlink(client->receiver, client);
     timer_disarm(&self->timers, &client->timer);
+    change_forget(self, client);
     client_table_remove(&self->clients, client);
     s_destroy(client);
     stats_set(&self->stats->clients, self->clients.count);
@@ -103,6 +104,7 @@ static client_t *s_make_client(core_t *self, const void *id, size_t id_size, uin
     client->active = client->listed = client_ms(now);
     s_list(self, client);
     receiver_link(assignment_resolve(self, client), client);
+    change_position(self, client);
     stats_set(&self->stats->clients, self->clients.count);
     timer_arm(&self->timers, &self->idle_timer, now + self->settings.client_idle_timeout);
     return client;

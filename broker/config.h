@@ -57,6 +57,8 @@ typedef struct {
         uint32_t max_payload; //  bytes
         uint32_t publisher_credit; //  pushes undecided a publisher
         uint32_t handshake_timeout; //  ms
+        uint32_t max_connections; //  0: what the descriptors allow
+        uint32_t max_unread; //  bytes of replies a peer
     } front;
     struct {
         char *policy; //  name of the ordering policy
@@ -89,6 +91,13 @@ typedef struct {
         config_route_t *routes;
         size_t route_count;
     } delivery;
+    struct {
+        char *engine; //  none, lmdb
+        char *path; //  folder of the store; empty: the state directory
+        uint32_t commit_interval; //  ms that a group may gather
+        uint32_t commit_max; //  pushes a group
+        uint64_t max_bytes; //  of the store
+    } journal;
     struct {
         char *bind; //  address:port, empty: off
     } http;

@@ -9,6 +9,7 @@
 
 //  The policies, levels and formats that a configuration may name.
 static const char *const s_policies[] = {"strict", "deadline", "latest", "passthrough", NULL};
+static const char *const s_engines[] = {"none", "lmdb", NULL};
 static const char *const s_roles[] = {"publisher", "receiver", "admin", NULL};
 static const char *const s_levels[] = {"error", "warning", "info", "debug", NULL};
 static const char *const s_formats[] = {"text", "json", NULL};
@@ -54,6 +55,10 @@ const config_key_t config_keys[] = {
      .help = "pushes that a publisher may have undecided"},
     {KEY(front, handshake_timeout), .initial = "10000", RANGE(10, 60 * MINUTE, "ms"),
      .help = "how long a peer that connects has to say who it is"},
+    {KEY(front, max_connections), .initial = "0", RANGE(0, 1000000, "connections"),
+     .help = "connections at a time; 0: half of what descriptors allow"},
+    {KEY(front, max_unread), .initial = "16777216", RANGE(65536, 1024 * MIB, "bytes"),
+     .help = "replies that a peer has not read; more are dropped"},
 
     {KEY(ordering, policy), .initial = "strict", POLICY_VALUES, .live = true,
      .help = "what decides which push a client may receive next"},
@@ -118,6 +123,17 @@ const config_key_t config_keys[] = {
     {ROUTE_KEY(match), .required = true},
     {ROUTE_KEY(endpoint), .required = true, .form = FORM_CONNECT},
     {ROUTE_KEY(server_key), .form = FORM_KEY},
+
+    {KEY(journal, engine), .initial = "none", .names = s_engines,
+     .help = "what keeps accepted pushes beyond the life of the broker"},
+    {KEY(journal, path), .initial = "", .optional = true, .form = FORM_FILE,
+     .help = "folder of the store; empty: the state directory"},
+    {KEY(journal, commit_interval), .initial = "2", RANGE(0, 1000, "ms"),
+     .help = "how long a group may gather while more comes"},
+    {KEY(journal, commit_max), .initial = "512", RANGE(1, 65536, "pushes"),
+     .help = "most pushes of a group"},
+    {KEY(journal, max_bytes), .initial = "17179869184", RANGE(MIB, UINT64_C(1) << 44, "bytes"),
+     .help = "most bytes of the store"},
 
     {KEY(http, bind), .initial = "127.0.0.1:5580", .optional = true, .form = FORM_ADDRESS,
      .help = "metrics and status; empty: off"},

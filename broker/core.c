@@ -54,6 +54,7 @@ void core_destroy(core_t **self_p)
     rule_set_release(&self->rules);
     receiver_table_fini(self);
     timer_fini(&self->timers);
+    change_fini(self);
     free(self->confirmations);
     free(self->effects);
     free(self);
@@ -95,6 +96,16 @@ void core_tick(core_t *self, int64_t now)
 int64_t core_next_tick(const core_t *self)
 {
     return timer_next(&self->timers);
+}
+
+bool core_batch_waits(const core_t *self)
+{
+    return self->batch_waits;
+}
+
+uint64_t core_kept_bytes(const core_t *self)
+{
+    return self->kept_bytes;
 }
 
 uint64_t core_kept(const core_t *self)

@@ -116,7 +116,7 @@ def test_the_unit_waits_longer_than_a_stop_takes(unit):
 
 def options(program, *command):
     helps = run(program, *command, "--help")
-    return set(re.findall(r"^ *(?:-\w, )?(--[a-z-]+)", helps, re.MULTILINE))
+    return set(re.findall(r"^ *(?:-\w, )?(--[a-z0-9-]+)", helps, re.MULTILINE))
 
 
 def commands():

@@ -178,6 +178,8 @@ static void of_two_reasons_the_longer_one_counts(void **state)
     fixture_fill(f, "a", 3, 3);
     fixture_pass(f, 1 * SECOND);
     assert_state(f, "a", "unattached");
+    assert_non_null(strstr(s_why(f, "a"), "; besides, seq 2 is missing, and 1 push is held"));
+    assert_non_null(strstr(s_advice(f, "a"), "; push seqs 2 to 2 again"));
     receiver_t *r = fixture_attach(f, "r", 1, 1);
     fixture_take_all(f, r, "a");
     fixture_deliver(f);
