@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cast import Cast, wait_until
-from crashes import kill, settings
+from crashes import alive, kill, settings
 
 DISK = 8 << 20  # bytes
 STUFF = 256 << 10  # bytes that are left when it gets full
@@ -38,15 +38,18 @@ def stuff(path):
 
 
 def outcome(cast, name):
+    alive(cast.broker)
     return int(cast.broker.metric("pushes_total", outcome=name) or 0)
 
 
 def fill(cast, disk):
     """Until pushes are refused, and for a while longer. Returns how many were refused."""
+    before = outcome(cast, "storage_unavailable")
     stuff(disk / "stuff")
-    wait_until(lambda: outcome(cast, "storage_unavailable"), "pushes to be refused", cast.patience)
+    wait_until(lambda: outcome(cast, "storage_unavailable") > before, "pushes to be refused",
+               cast.patience)
     time.sleep(FULL_FOR)
-    return outcome(cast, "storage_unavailable")
+    return outcome(cast, "storage_unavailable") - before
 
 
 def free(cast, disk):
