@@ -51,6 +51,8 @@ struct core {
     uint64_t publisher; //  who is told of its pushes; 0: nobody
     uint64_t peer; //  who sent it; 0: nobody that may be asked for anything
     uint64_t newest_peer; //  the greatest of those numbers
+    int64_t hole_mean; //  ns that holes last which pushes fill, smoothed
+    int64_t hole_deviation; //  ns from that, smoothed
     uint32_t closing; //  endpoints whose close has not come back
 
     receiver_t nobody;
@@ -382,7 +384,10 @@ static inline void repair_note(const core_t *self, client_t *client)
 }
 
 //  The client's hole begins now.
-void repair_begin(client_t *client);
+void repair_begin(const core_t *self, client_t *client);
+
+//  A push has filled a hole that lasted so long, in ns.
+void repair_filled(core_t *self, int64_t lasted);
 
 //  Asks for the client's hole if that is due. Returns when it will be next; INT64_MAX: never.
 int64_t repair_look(core_t *self, client_t *client, int64_t now);

@@ -9,7 +9,7 @@
 #define DOUBLINGS_MAX 3
 
 //  What was sent so short a time ago may still be on its way.
-#define MOMENT 50 //  ms
+#define MOMENT 500 //  ms that a request and its reply may be under way
 
 static void s_destroy_batches(batch_t *list)
 {

@@ -426,7 +426,7 @@ static void s_hold(model_t *self, model_client_t *client, const model_push_t *pu
                    int64_t now)
 {
     uint64_t next = client->next_seq;
-    bool was_open = client->hole_since != 0;
+    int64_t hole_since = client->hole_since;
     model_entry_t entry = {.kind = MODEL_PUSH, .after = {client->epoch, seq}};
     model_held_t held = {seq, push->publisher, push->number,
                          model_size(client, &entry, push->payload_size), now};
@@ -434,7 +434,10 @@ static void s_hold(model_t *self, model_client_t *client, const model_push_t *pu
     if (seq != next)
         client->places = s_places_for(client, seq - next + 1);
     model_settle(self, client, next, now);
-    self->counts.filled += was_open && seq == next && client->next_seq != next;
+    if (hole_since && seq == next && client->next_seq != next) {
+        self->counts.filled++;
+        model_note_filled(self, now - hole_since);
+    }
 }
 
 static void s_accept(model_t *self, model_client_t *client, const model_push_t *push, uint64_t seq,

@@ -3,6 +3,7 @@
 #include "model.h"
 
 #define WAIT_MAX INT64_C(5000000000) //  ns
+#define USUAL_MAX INT64_C(1000000000)
 
 void model_note_peer(model_client_t *client, uint64_t peer)
 {
@@ -12,18 +13,33 @@ void model_note_peer(model_client_t *client, uint64_t peer)
     client->peers[0] = peer;
 }
 
-void model_begin_repair(model_client_t *client)
+void model_note_filled(model_t *self, int64_t lasted)
+{
+    int64_t mean = self->hole_mean, off = lasted > mean ? lasted - mean : mean - lasted;
+    self->hole_mean = lasted > mean ? mean + off / 8 : mean - off / 8;
+    self->hole_deviation += (off - self->hole_deviation) / 4;
+}
+
+static int64_t s_delay(const model_t *self, const model_client_t *client)
+{
+    int64_t usual = self->hole_mean + 4 * self->hole_deviation, delay = client->rule.repair_delay;
+    if (usual > USUAL_MAX)
+        usual = USUAL_MAX;
+    return usual > delay ? usual : delay;
+}
+
+void model_begin_repair(const model_t *self, model_client_t *client)
 {
     bool begun = client->epoch > 0 || client->next_seq > client->rule.first_seq;
     client->repairs = client->asked = 0;
     client->repair_at = INT64_MAX;
     if (client->rule.repair_delay && begun)
-        client->repair_at = client->hole_since + client->rule.repair_delay;
+        client->repair_at = client->hole_since + s_delay(self, client);
 }
 
-static void s_put_off(model_client_t *client, int64_t now)
+static void s_put_off(const model_t *self, model_client_t *client, int64_t now)
 {
-    int64_t wait = client->rule.repair_delay;
+    int64_t wait = s_delay(self, client);
     client->repairs++;
     for (uint32_t i = 0; i < client->repairs && wait < WAIT_MAX; i++)
         wait *= 2;
@@ -48,7 +64,7 @@ void model_repair(model_t *self, uint32_t index, uint64_t peer, position_t at, u
     }
     check(now >= client->repair_at, "asked too early");
     check(peer == client->peers[0], "peer %llu is asked", (unsigned long long)peer);
-    s_put_off(client, now);
+    s_put_off(self, client, now);
 }
 
 void model_all_repaired(model_t *self, int64_t now)
@@ -58,7 +74,7 @@ void model_all_repaired(model_t *self, int64_t now)
         if (!client->exists || !client->hole_since)
             continue;
         if (!client->peers[0] && now >= client->repair_at)
-            s_put_off(client, now);
+            s_put_off(self, client, now);
         check(now < client->repair_at, "nobody was asked");
         check(!client->asked, "one publisher was not asked");
     }
