@@ -110,3 +110,15 @@ void core_detach_client(core_t *self, receiver_t *receiver, const void *id, size
     client->attached_by_name = false;
     assignment_move(self, client, assignment_resolve(self, client));
 }
+
+bool core_expel_client(core_t *self, receiver_t *receiver, const void *id, size_t id_size)
+{
+    uint64_t hash = request_hash(self->settings.key, id, id_size);
+    client_t *client = client_list_get(self, id, id_size, hash, false, 0);
+    if (!client || client->receiver != receiver || !client->attached_by_name ||
+        prefix_of(receiver, client))
+        return false;
+    effect_tell_detached(self, receiver, client, "asked");
+    core_detach_client(self, receiver, id, id_size);
+    return true;
+}

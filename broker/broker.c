@@ -58,21 +58,24 @@ struct broker {
     gate_t *gate; //  NULL: no CURVE
     certificate_t curve; //  the broker's keys, with the gate
     zactor_t *committer_actor, *orderer_actor, *front_actor, *gate_actor;
-    pulse_t orderer_pulse, front_pulse, gate_pulse;
+    pulse_t committer_pulse, orderer_pulse, front_pulse, gate_pulse;
     uint8_t key[REQUEST_KEY_SIZE];
     uint64_t instance;
-    uint32_t max_receivers;
+    uint32_t max_receivers, max_connections;
 };
 
 //  ---- starting ----------------------------------------------------------------------------------
 
 static void s_raise_limits(broker_t *self)
 {
-    unsigned long files;
-    self->max_receivers = descriptors_raise(&files);
+    descriptors_t allowed = descriptors_raise();
+    uint32_t wanted = self->config->front.max_connections;
+    self->max_receivers = allowed.receivers;
+    self->max_connections = wanted && wanted < allowed.connections ? wanted : allowed.connections;
     zsys_set_io_threads(2); //  one for the front, one for what the broker connects to
     zsys_set_max_sockets(self->max_receivers + 1024);
-    log_info("%lu file descriptors, so at most %u receivers", files, self->max_receivers);
+    log_info("%lu file descriptors, so at most %u receivers and %u connections", allowed.files,
+             self->max_receivers, self->max_connections);
 }
 
 //  Microseconds since 1970: greater in every later run.
@@ -276,6 +279,8 @@ static bool s_start_front(broker_t *self, char **error)
                                             .max_pushes = config->front.publisher_credit},
                                  .publisher_credit = config->front.publisher_credit,
                                  .handshake_timeout = config->front.handshake_timeout,
+                                 .connections_max = self->max_connections,
+                                 .unread_max = config->front.max_unread,
                                  .curve = s_curve(self),
                                  .instance = self->instance,
                                  .orderer = self->front_near,
@@ -308,9 +313,9 @@ broker_t *broker_new(const config_t *config, char **error)
     s_raise_limits(self);
     self->stats = stats_new(self->instance, pipe_clock());
     self->ordering = ordering_new(config, error);
-    if (self->ordering && self->stats && s_open_journal(self, error) &&
-        s_start_gate(self, error) && s_start_workers(self) && s_start_orderer(self, error) &&
-        s_start_front(self, error) && s_start_http(self, error)) {
+    if (self->ordering && self->stats && s_open_journal(self, error) && s_start_gate(self, error) &&
+        s_start_workers(self) && s_start_orderer(self, error) && s_start_front(self, error) &&
+        s_start_http(self, error)) {
         atomic_store(&self->stats->ready, 1);
         return self;
     }
@@ -456,6 +461,9 @@ const char *broker_silent(broker_t *self)
     for (unsigned k = 0; k < STATS_WORKERS_MAX; k++)
         if (!s_ask_worker(self, k))
             silent = "a worker";
+    if (self->committer_actor &&
+        !pulse_ask(&self->committer_pulse, self->committer_actor, &self->stats->journal.pulses))
+        silent = "the journal";
     if (!pulse_ask(&self->orderer_pulse, self->orderer_actor, &self->stats->orderer.pulses))
         silent = "the orderer";
     if (!pulse_ask(&self->front_pulse, self->front_actor, &self->stats->front.pulses))

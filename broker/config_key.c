@@ -55,6 +55,10 @@ const config_key_t config_keys[] = {
      .help = "pushes that a publisher may have undecided"},
     {KEY(front, handshake_timeout), .initial = "10000", RANGE(10, 60 * MINUTE, "ms"),
      .help = "how long a peer that connects has to say who it is"},
+    {KEY(front, max_connections), .initial = "0", RANGE(0, 1000000, "connections"),
+     .help = "connections at a time; 0: half of what descriptors allow"},
+    {KEY(front, max_unread), .initial = "16777216", RANGE(65536, 1024 * MIB, "bytes"),
+     .help = "replies that a peer has not read; more are dropped"},
 
     {KEY(ordering, policy), .initial = "strict", POLICY_VALUES, .live = true,
      .help = "what decides which push a client may receive next"},

@@ -192,6 +192,11 @@ void core_detach_client(core_t *self, receiver_t *receiver, const void *id, size
 //  Takes all from the receiver and ends it; it is not valid any more.
 void core_detach(core_t *self, receiver_t *receiver);
 
+//  The same for an operator: the receiver, which has not asked for it, is told. A client stays with a
+//  receiver that has it by prefix: returns false then, and if it is another's.
+bool core_expel_client(core_t *self, receiver_t *receiver, const void *id, size_t id_size);
+void core_expel(core_t *self, receiver_t *receiver);
+
 //  The receiver with this id if it has a session, or NULL.
 receiver_t *core_receiver(core_t *self, const void *id, size_t id_size);
 

@@ -256,19 +256,26 @@ static void s_attach(const decider_t *self, request_t *request, int64_t now)
         s_refuse_attach(self, request, code);
 }
 
+//  The receiver with this id, that the key may speak for, or NULL with the request answered.
+static receiver_t *s_owned(const decider_t *self, request_t *request, ProtobufCBinaryData id)
+{
+    receiver_t *receiver = core_receiver(self->core, id.data, id.len);
+    if (!receiver)
+        s_error(self, request, ERROR_UNKNOWN_RECEIVER, "attach first");
+    else if (receiver->owner == request->owner || request->admin)
+        return receiver;
+    else
+        s_refuse_owner(self, request);
+    return NULL;
+}
+
 //  The receiver with this id in this generation, or NULL with the request answered.
 static receiver_t *s_session(const decider_t *self, request_t *request, ProtobufCBinaryData id,
                              uint64_t generation)
 {
-    receiver_t *receiver = core_receiver(self->core, id.data, id.len);
-    if (!receiver) {
-        s_error(self, request, ERROR_UNKNOWN_RECEIVER, "attach first");
+    receiver_t *receiver = s_owned(self, request, id);
+    if (!receiver)
         return NULL;
-    }
-    if (receiver->owner != request->owner && !request->admin) {
-        s_refuse_owner(self, request);
-        return NULL;
-    }
     if (receiver->generation != generation) {
         stats_add(&self->stats->acks_stale, 1);
         s_error(self, request, ERROR_STALE_GENERATION, "the receiver has another generation");
@@ -280,17 +287,49 @@ static receiver_t *s_session(const decider_t *self, request_t *request, Protobuf
     return receiver;
 }
 
-static void s_detach(const decider_t *self, request_t *request)
+//  The receiver gives clients back itself.
+static bool s_give_back(const decider_t *self, request_t *request)
 {
     const Seqpush__V1__Detach *detach = request->body->detach;
     receiver_t *receiver = s_session(self, request, detach->receiver_id, detach->generation);
     if (!receiver)
-        return;
+        return false;
     for (size_t i = 0; i < detach->n_client_ids; i++)
         core_detach_client(self->core, receiver, detach->client_ids[i].data,
                            detach->client_ids[i].len);
     if (detach->n_client_ids == 0)
         core_detach(self->core, receiver);
+    return true;
+}
+
+//  An operator takes clients from it, whatever its generation. The answer names those that were its.
+static bool s_expel(const decider_t *self, request_t *request)
+{
+    Seqpush__V1__Detach *detach = request->body->detach;
+    receiver_t *receiver = s_owned(self, request, detach->receiver_id);
+    if (!receiver)
+        return false;
+    size_t expelled = 0;
+    for (size_t i = 0; i < detach->n_client_ids; i++) {
+        ProtobufCBinaryData id = detach->client_ids[i];
+        if (core_expel_client(self->core, receiver, id.data, id.len))
+            detach->client_ids[expelled++] = id;
+    }
+    if (detach->n_client_ids == 0)
+        core_expel(self->core, receiver);
+    else if (expelled == 0)
+        s_error(self, request, ERROR_UNKNOWN_RECEIVER,
+                "the receiver has none of these clients by name");
+    bool any = detach->n_client_ids == 0 || expelled > 0;
+    detach->n_client_ids = expelled;
+    return any;
+}
+
+static void s_detach(const decider_t *self, request_t *request)
+{
+    const Seqpush__V1__Detach *detach = request->body->detach;
+    if (!(detach->generation ? s_give_back : s_expel)(self, request))
+        return;
     Seqpush__V1__Detached body = SEQPUSH__V1__DETACHED__INIT;
     body.receiver_id = detach->receiver_id;
     body.n_client_ids = detach->n_client_ids;

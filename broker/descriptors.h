@@ -9,8 +9,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-//  Raises the limit as far as it goes, and sets `*files` to it. Returns how many receivers there can be.
-uint32_t descriptors_raise(unsigned long *files);
+//  What the descriptors allow.
+typedef struct {
+    unsigned long files;
+    uint32_t receivers;
+    uint32_t connections; //  to the front
+} descriptors_t;
+
+//  Raises the limit as far as it goes.
+descriptors_t descriptors_raise(void);
 
 //  True if the process can take as many as an actor and its pipe need, and some.
 bool descriptors_left(void);

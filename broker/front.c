@@ -1,6 +1,7 @@
 //  front.c - the front actor; see front.h
 
 #include "front.h"
+#include "door.h"
 #include "gate.h"
 #include "log.h"
 #include "peer.h"
@@ -23,6 +24,7 @@ struct front {
     front_settings_t settings;
     front_stats_t *stats;
     zsock_t *router;
+    door_t *door;
     void *handle; //  the same, as libzmq knows it
     char *endpoints;
     peer_table_t peers;
@@ -54,10 +56,7 @@ static bool s_secure(void *router, const certificate_t *curve)
            s_set(router, ZMQ_CURVE_SECRETKEY, curve->secret_key, sizeof curve->secret_key) &&
            s_set(router, ZMQ_ZAP_DOMAIN, GATE_DOMAIN, strlen(GATE_DOMAIN)) &&
            s_set_number(router, ZAP_ENFORCE_DOMAIN, 1) &&
-           s_set_number(router, ZMQ_ROUTER_HANDOVER, 1) &&
-           zmq_socket_monitor(router, GATE_MONITOR,
-                              ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
-                                  ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL) == 0;
+           s_set_number(router, ZMQ_ROUTER_HANDOVER, 1);
 }
 
 static zsock_t *s_router(const front_settings_t *settings)
@@ -120,7 +119,9 @@ front_t *front_new(const front_settings_t *settings, char **error)
     self->handle = self->router ? zsock_resolve(self->router) : NULL;
     if (self->router && settings->curve && !s_secure(self->handle, settings->curve))
         *error = strdup("security/secret_file: this libzmq cannot enforce CURVE");
-    if (!self->router || *error || !s_bind(self, error))
+    if (self->router)
+        self->door = door_new(self->handle, settings->connections_max, settings->stats);
+    if (!self->door || *error || !s_bind(self, error))
         front_destroy(&self, 0);
     return self;
 }
@@ -139,6 +140,7 @@ void front_destroy(front_t **self_p, uint32_t linger)
     if (self->router)
         zsock_set_linger(self->router, (int)linger);
     access_destroy(&self->settings.access);
+    door_destroy(&self->door);
     zsock_destroy(&self->router);
     free(self->endpoints);
     free(self);
@@ -151,12 +153,6 @@ static void s_forget(front_t *self, peer_t *peer)
 {
     peer_forget(&self->peers, peer);
     stats_set(&self->stats->peers, HASH_CNT(by_route, self->peers.by_route));
-}
-
-static void s_free_reply(void *data, void *hint)
-{
-    (void)hint;
-    free(data);
 }
 
 static bool s_send_parts(front_t *self, const peer_t *peer, bool delimited, zmq_msg_t *message)
@@ -174,8 +170,8 @@ static bool s_send_parts(front_t *self, const peer_t *peer, bool delimited, zmq_
 static bool s_send(front_t *self, const peer_t *peer, bool delimited, uint8_t *packed, size_t size)
 {
     zmq_msg_t message;
-    if (!packed || zmq_msg_init_data(&message, packed, size, s_free_reply, NULL) != 0) {
-        free(packed);
+    if (!packed ||
+        !unread_message(peer->unread, &message, packed, size, self->settings.unread_max)) {
         stats_add(&self->stats->replies_dropped_full, 1);
         return false;
     }
@@ -413,7 +409,6 @@ static void s_read(front_t *self, peer_t *peer, zmq_msg_t *message, int64_t now)
 {
     stats_add(&self->stats->requests, 1);
     stats_add(&self->stats->request_bytes, zmq_msg_size(message));
-    peer->heard_at = now;
     frame_t *frame = frame_new(message);
     if (!frame) {
         s_refuse(self, peer, ERROR_OVERLOADED, "out of memory", 0);
@@ -489,9 +484,12 @@ static bool s_take_one(front_t *self)
     if (peer && self->settings.access)
         peer = s_identify(self, peer, &payload);
     if (peer) {
+        int64_t now = pipe_clock();
         peer->delimited = delimited;
+        //  Whatever it has sent: it is to get the answer.
+        peer->heard_at = now;
         if (frames == (delimited ? 2 : 1))
-            s_read(self, peer, &payload, pipe_clock());
+            s_read(self, peer, &payload, now);
         else
             s_refuse(self, peer, ERROR_MALFORMED, "a request is one frame", 0);
     }
@@ -553,8 +551,9 @@ static void s_wait(front_t *self, zsock_t *control)
     pipe_t *orderer = self->settings.orderer;
     zmq_pollitem_t items[] = {{zsock_resolve(control), 0, ZMQ_POLLIN, 0},
                               {NULL, pipe_descriptor(orderer), ZMQ_POLLIN, 0},
+                              {door_socket(self->door), 0, ZMQ_POLLIN, 0},
                               {self->handle, 0, ZMQ_POLLIN, 0}};
-    int count = pipe_has_credit(orderer) ? 3 : 2;
+    int count = pipe_has_credit(orderer) ? 4 : 3;
     long timeout = self->peers.by_route ? (long)(SWEEP_EVERY / 1000000) : -1;
     if (pipe_begin_wait(orderer))
         zmq_poll(items, count, timeout);
@@ -602,6 +601,7 @@ void front_run(zsock_t *control, void *args)
         bool busy = s_take_replies(self);
         busy |= s_take_requests(self);
         pipe_flush(self->settings.orderer);
+        door_look(self->door);
         if (!busy)
             s_wait(self, control);
         else if (++turn % CONTROL_EVERY == 0)

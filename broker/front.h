@@ -21,6 +21,8 @@ typedef struct {
     request_limits_t limits;
     uint32_t publisher_credit; //  pushes undecided a peer
     uint32_t handshake_timeout; //  ms
+    uint32_t connections_max;
+    uint32_t unread_max; //  bytes of replies that a peer has not read
     const certificate_t *curve; //  the broker's keys, read by front_new alone; NULL: no CURVE
     access_t *access; //  with `curve`: whose requests are taken; the front's from then on
     uint64_t instance;

@@ -18,16 +18,15 @@ struct gate {
     access_t *access;
     gate_stats_t *stats;
     void *zap; //  REP
-    void *monitor; //  PAIR
     bool terminated;
 };
 
 //  ---- life --------------------------------------------------------------------------------------
 
-static void *s_open(int type)
+static void *s_open(void)
 {
     int unbounded = 0, linger = 0;
-    void *socket = zmq_socket(zsys_init(), type);
+    void *socket = zmq_socket(zsys_init(), ZMQ_REP);
     if (!socket)
         return NULL;
     //  At a mark libzmq's I/O thread would wait for the gate.
@@ -45,10 +44,8 @@ gate_t *gate_new(access_t *access, gate_stats_t *stats)
     }
     self->access = access;
     self->stats = stats;
-    self->zap = s_open(ZMQ_REP);
-    self->monitor = s_open(ZMQ_PAIR);
-    if (!self->zap || !self->monitor || zmq_bind(self->zap, ZAP_ENDPOINT) != 0 ||
-        zmq_connect(self->monitor, GATE_MONITOR) != 0)
+    self->zap = s_open();
+    if (!self->zap || zmq_bind(self->zap, ZAP_ENDPOINT) != 0)
         gate_destroy(&self);
     return self;
 }
@@ -58,10 +55,11 @@ void gate_destroy(gate_t **self_p)
     gate_t *self = *self_p;
     if (!self)
         return;
-    if (self->zap)
+    if (self->zap) {
+        //  A close alone leaves the name taken for a while.
+        zmq_unbind(self->zap, ZAP_ENDPOINT);
         zmq_close(self->zap);
-    if (self->monitor)
-        zmq_close(self->monitor);
+    }
     access_destroy(&self->access);
     free(self);
     *self_p = NULL;
@@ -142,35 +140,6 @@ static bool s_take_requests(gate_t *self)
     return true;
 }
 
-//  ---- who gave up -------------------------------------------------------------------------------
-
-//  Reads one event of the monitor: its kind in the first frame, the endpoint in the second.
-static bool s_receive_event(gate_t *self, uint16_t *event)
-{
-    uint8_t frame[6];
-    char endpoint[FRAME_ROOM];
-    if (zmq_recv(self->monitor, frame, sizeof frame, ZMQ_DONTWAIT) != sizeof frame)
-        return false;
-    memcpy(event, frame, sizeof *event);
-    zmq_recv(self->monitor, endpoint, sizeof endpoint, ZMQ_DONTWAIT);
-    return true;
-}
-
-//  A key that is not known has been counted when it was.
-static bool s_take_events(gate_t *self)
-{
-    uint16_t event;
-    for (int i = 0; i < HANDSHAKES_A_TURN; i++) {
-        if (!s_receive_event(self, &event))
-            return i > 0;
-        if (event == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL)
-            stats_add(&self->stats->no_curve, 1);
-        else if (event == ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL)
-            stats_add(&self->stats->unfinished, 1);
-    }
-    return true;
-}
-
 //  ---- the actor ---------------------------------------------------------------------------------
 
 static void s_take_access(gate_t *self, zsock_t *control)
@@ -199,14 +168,12 @@ void gate_run(zsock_t *control, void *args)
     pthread_setname_np(pthread_self(), "gate");
     zsock_signal(control, 0);
     zmq_pollitem_t items[] = {{zsock_resolve(control), 0, ZMQ_POLLIN, 0},
-                              {self->zap, 0, ZMQ_POLLIN, 0},
-                              {self->monitor, 0, ZMQ_POLLIN, 0}};
+                              {self->zap, 0, ZMQ_POLLIN, 0}};
     while (!self->terminated) {
         //  A table that was sent is in force before the next peer asks.
         s_control(self, control);
         bool busy = s_take_requests(self);
-        busy |= s_take_events(self);
         if (!busy && !self->terminated)
-            zmq_poll(items, 3, -1);
+            zmq_poll(items, 2, -1);
     }
 }

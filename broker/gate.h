@@ -1,8 +1,8 @@
-/*  gate.h - the gate actor: who may connect to the front, and a count of those who may not
+/*  gate.h - the gate actor: who may connect to the front
 
     It answers libzmq's ZAP requests out of the table of keys: a peer whose key is in it gets in, and
-    its requests carry the key as User-Id. A second socket tells it which handshakes failed before
-    they came so far, for want of CURVE or of time.
+    its requests carry the key as User-Id. Handshakes that fail before they come so far, for want of
+    CURVE or of time, are the door's to count (door.h).
 
     It must run before the front binds. While it does not answer nobody gets in, because the front
     asks libzmq to enforce that (front.c).                                                        */
@@ -17,7 +17,6 @@
 typedef struct gate gate_t;
 
 #define GATE_DOMAIN "seqpush" //  the ZAP domain of the front
-#define GATE_MONITOR "inproc://front-monitor" //  where the front's monitor is bound
 
 //  Makes the gate, which takes the table. NULL: no memory, or no more sockets; the table then is
 //  freed too. Main thread.

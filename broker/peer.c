@@ -12,8 +12,10 @@ peer_t *peer_find(peer_table_t *self, const void *route, size_t route_size)
     if (peer)
         return peer;
     peer = calloc(1, sizeof *peer + route_size);
-    if (!peer)
+    if (!peer || !(peer->unread = unread_new())) {
+        free(peer);
         return NULL;
+    }
     peer->number = ++self->last_number;
     peer->route_size = (uint8_t)route_size;
     memcpy(peer->route, route, route_size);
@@ -38,6 +40,7 @@ void peer_forget(peer_table_t *self, peer_t *peer)
     //  The analyzer does not see that the last delete leaves an empty table.
     HASH_DELETE(by_route, self->by_route, peer); // NOLINT(clang-analyzer-*)
     HASH_DELETE(by_number, self->by_number, peer); // NOLINT(clang-analyzer-*)
+    unread_destroy(&peer->unread);
     free(peer);
 }
 

@@ -8,12 +8,14 @@
 #define SEQPUSH_PEER_H
 
 #include "reply.h"
+#include "unread.h"
 #include <uthash.h>
 
 typedef struct peer {
     uint64_t number;
     const struct access_key *key; //  as it is in the front's table; NULL: to be looked up
     uint64_t owner; //  a number that stands for the key; 0: nobody was asked
+    unread_t *unread; //  bytes of its replies that are with ZeroMQ
     uint32_t undecided; //  pushes received and not decided
     bool delimited; //  sends an empty delimiter (REQ), so gets one
     bool owed; //  a PushAck is gathered for it

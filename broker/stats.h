@@ -132,6 +132,10 @@ typedef struct {
     stats_t repairs_dropped; //  the peer is gone, does not read, or has had too many
     stats_t peers; //  gauge: peers heard of lately
     stats_t publishers; //  gauge: those that pushed lately
+    stats_t connections; //  gauge
+    stats_t connections_refused; //  beyond the bound
+    stats_t bad_handshakes; //  without CURVE where it is asked for, or against the protocol
+    stats_t unfinished_handshakes; //  that took too long, or were broken off
     stats_t denied[DENIED_CAUSES]; //  requests and pushes that a key may not ask for, by cause
     stats_t denied_key; //  requests of a key that is not known any more
     stats_t pulses; //  signs of life given to the main thread
@@ -141,8 +145,6 @@ typedef struct {
 typedef struct {
     stats_t admitted; //  handshakes of keys that are known
     stats_t unknown_key; //  handshakes of others
-    stats_t no_curve; //  handshakes in another way, or against the protocol
-    stats_t unfinished; //  handshakes that took too long, or were broken off
     stats_t pulses; //  signs of life given to the main thread
 } gate_stats_t;
 
@@ -213,6 +215,7 @@ typedef struct {
     stats_t commits; //  groups that are kept
     stats_t commits_failed; //  groups that the disk refused
     stats_t failing; //  gauge: 1 while it does
+    stats_t pulses; //  signs of life given to the main thread
     histogram_t commit; //  ns, of a group
     histogram_t batch; //  pushes of a group
     histogram_t wait; //  ns, pipe from the orderer

@@ -10,7 +10,7 @@ import pytest
 import wire
 import zmq
 from harness import DEADLINE, SANITIZED, SEQPUSHD, wait_until
-from peers import CONTEXT, Peer, Receiver, push
+from peers import CONTEXT, Peer, Receiver, outcomes, push
 
 MIB = 1024 * 1024
 DESCRIPTORS = 128
@@ -130,3 +130,157 @@ def test_a_clean_stop_leaves_nothing_of_a_route_behind(start_broker, tmp_path):
             seqs += [e.seq for e in wire.Delivery.FromString(pull.recv()).pushes]
     assert seqs == list(range(1, 2001))
     assert broker.wait() == 0
+
+
+# ---- connections -------------------------------------------------------------------------------
+
+
+def connect(broker):
+    """A TCP connection to the front that says nothing."""
+    host, port = broker.front.removeprefix("tcp://").split(":")
+    return socket.create_connection((host, int(port)), DEADLINE)
+
+
+def is_closed(connection):
+    """Waits until the broker has hung up."""
+    connection.settimeout(DEADLINE)
+    try:
+        while connection.recv(4096):
+            pass
+    except ConnectionResetError:
+        pass
+    return True
+
+
+@pytest.mark.settings("front/handshake_timeout=500")
+def test_half_open_handshakes_are_ended_and_hold_up_nobody(broker, peer):
+    count = 1000
+    half_open = [connect(broker) for _ in range(count)]
+    for i, connection in enumerate(half_open):
+        if i % 2:
+            connection.send(b"\xff\0\0\0\0\0\0\0\1\x7f")  # half a greeting
+    peer.push_all(push("c", seq) for seq in range(1, 101))
+    assert all(is_closed(connection) for connection in half_open)
+    broker.wait_metric("auth_total", count, result="unfinished_handshake")
+    broker.wait_metric("connections", 1)
+    for connection in half_open:
+        connection.close()
+
+
+@pytest.mark.settings("front/max_connections=20")
+def test_connections_beyond_the_bound_are_closed_and_the_others_served(broker, peer):
+    peer.heartbeat()
+    idle = [connect(broker) for _ in range(60)]
+    wait_until(lambda: broker.metric("connections_refused_total") >= 41, "the rest to be refused")
+    broker.wait_metric("connections", 20)
+    peer.push_all(push("c", seq) for seq in range(1, 11))
+    for connection in idle:
+        connection.close()
+    broker.wait_metric("connections", 1)
+    with Peer(broker) as another:
+        assert another.heartbeat()
+
+
+def start_with_few_descriptors(start_broker, monkeypatch, folder, *settings):
+    few = folder / "seqpushd"
+    few.write_text(f'#!/bin/sh\nulimit -n {DESCRIPTORS}\nexec "{SEQPUSHD}" "$@"\n')
+    few.chmod(0o755)
+    monkeypatch.setattr(harness, "SEQPUSHD", few)
+    return start_broker(*settings)
+
+
+@pytest.mark.skipif(SANITIZED, reason="sanitizers have threads of their own")
+def test_more_connections_than_descriptors_cost_no_processor_time(
+        start_broker, monkeypatch, tmp_path):
+    """At the last descriptor libzmq's I/O thread would spin."""
+    broker = start_with_few_descriptors(start_broker, monkeypatch, tmp_path)
+    with Peer(broker) as peer:
+        peer.heartbeat()
+        idle = [connect(broker) for _ in range(4 * DESCRIPTORS)]
+        wait_until(lambda: broker.metric("connections_refused_total") > 3 * DESCRIPTORS,
+                   "the rest to be refused")
+        before, seconds = broker.processor_time(), 2
+        time.sleep(seconds)  # the interval that is measured
+        assert broker.processor_time() - before < 0.2 * seconds
+        peer.push_all(push("c", seq) for seq in range(1, 11))
+        for connection in idle:
+            connection.close()
+        with Peer(broker) as another:
+            assert another.heartbeat()
+
+
+@pytest.mark.parametrize("round_", range(3))
+def test_a_publisher_that_is_killed_while_the_front_is_slow_harms_nobody(broker, round_):
+    publisher = subprocess.Popen([harness.SEQPUSH, "push", "--client", "c", "--clients", "100",
+                                  "--broker", broker.front], stdin=subprocess.PIPE)
+    publisher.stdin.write(b"x\n" * 20000)
+    publisher.stdin.flush()
+    wait_until(lambda: broker.metric("pushes_total", outcome="accepted"), "pushes to come in")
+    broker.signal(signal.SIGSTOP)
+    publisher.kill()
+    publisher.wait()
+    publisher.stdin.close()
+    broker.signal(signal.SIGCONT)
+    with Peer(broker) as peer:
+        assert outcomes(peer.push(push("another", 1)), 1) == ["ACCEPTED"]
+    broker.wait_metric("connections", 0)
+
+
+def named(broker, name):
+    peer = Peer(broker)
+    endpoint = peer.front.LAST_ENDPOINT
+    peer.front.disconnect(endpoint)
+    peer.front.routing_id = name
+    peer.front.connect(endpoint)
+    return peer
+
+
+def test_without_curve_nobody_takes_the_place_of_a_peer_by_its_routing_id(broker):
+    with named(broker, b"same") as first, named(broker, b"same") as second:
+        assert outcomes(first.push(push("c", 1)), 1) == ["ACCEPTED"]
+        second.send(heartbeat=wire.Heartbeat())
+        for seq in range(2, 12):
+            assert outcomes(first.push(push("c", seq)), 1) == ["ACCEPTED"]
+        assert second.receive(deadline=0.1) is None
+
+
+# ---- floods ------------------------------------------------------------------------------------
+
+
+def test_a_message_of_many_parts_is_refused_and_the_next_one_taken(broker, peer):
+    peer.send_raw(*[b"part"] * 10000)
+    assert peer.receive().error.code == "malformed"
+    assert outcomes(peer.push(push("c", 1)), 1) == ["ACCEPTED"]
+
+
+@pytest.mark.settings("front/max_unread=65536")
+def test_a_peer_that_does_not_read_costs_no_more_than_its_bound(broker, peer):
+    """Each of its requests is answered with some KiB of rejections."""
+    batch = wire.PushBatch(pushes=[push("x" * 64, 1 << 60)] * 1000).SerializeToString()
+    request = b"\x0a" + varint(len(batch)) + batch
+    with CONTEXT.socket(zmq.DEALER) as mute:
+        mute.linger, mute.rcvhwm, mute.rcvbuf = 0, 1, 4096
+        mute.connect(broker.front)
+
+        def is_full():
+            for _ in range(20):
+                mute.send(request)
+            return broker.metric("replies_total", result="full")
+
+        wait_until(is_full, "replies to be dropped")
+        before = broker.memory()
+        dropped = broker.metric("replies_total", result="full")
+        for _ in range(500):
+            mute.send(request)
+        wait_until(lambda: broker.metric("replies_total", result="full") >= dropped + 400,
+                   "more replies to be dropped")
+        assert broker.memory() - before < 16 * MIB
+        peer.push_all(push("c", seq) for seq in range(1, 11))
+
+
+def test_a_reply_that_is_read_is_not_counted_as_unread(start_broker):
+    broker = start_broker("front/max_unread=65536")
+    with Peer(broker) as peer:
+        for _ in range(200):  # some MiB of replies
+            assert peer.push(*[push("x" * 64, 1 << 60)] * 1000).push_ack.rejected
+    assert broker.metric("replies_total", result="full") == 0
