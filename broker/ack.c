@@ -41,6 +41,7 @@ static bool s_ack(core_t *self, client_t *client, position_t position, int64_t n
         took = s_count_acked(self, retention_pop(self, client), now);
     retention_shorten_gap(self, client, position);
     client->was_acked = true;
+    change_position(self, client);
     redelivery_acked(client, now - took, now);
     return true;
 }

@@ -49,6 +49,7 @@ static bool s_agree(core_t *self, client_t *client, position_t position, int64_t
     if (position_compare(position, client_released(client)) <= 0) {
         retention_cover(self, client, position);
         client->was_acked = true;
+        change_position(self, client);
         return true;
     }
     if (client->was_acked)
@@ -108,4 +109,16 @@ void core_detach_client(core_t *self, receiver_t *receiver, const void *id, size
         return;
     client->attached_by_name = false;
     assignment_move(self, client, assignment_resolve(self, client));
+}
+
+bool core_expel_client(core_t *self, receiver_t *receiver, const void *id, size_t id_size)
+{
+    uint64_t hash = request_hash(self->settings.key, id, id_size);
+    client_t *client = client_list_get(self, id, id_size, hash, false, 0);
+    if (!client || client->receiver != receiver || !client->attached_by_name ||
+        prefix_of(receiver, client))
+        return false;
+    effect_tell_detached(self, receiver, client, "asked");
+    core_detach_client(self, receiver, id, id_size);
+    return true;
 }

@@ -1,16 +1,20 @@
 //  broker.c - makes the pipes and the actors of one broker; see broker.h
 
 #include "broker.h"
+#include "committer.h"
 #include "descriptors.h"
 #include "front.h"
 #include "gate.h"
 #include "http.h"
 #include "inquiry.h"
+#include "keeper.h"
 #include "log.h"
 #include "orderer.h"
 #include "ordering.h"
 #include "pulse.h"
+#include "restore.h"
 #include "worker.h"
+#include <inttypes.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +24,7 @@
 //  in the ROUTER; a longer pipe would only make the wait of those in it longer.
 #define FRONT_PIPE_CAPACITY 64
 #define WORKER_PIPE_CAPACITY 1024 //  dispatches
+#define JOURNAL_PIPE_CAPACITY 65536 //  operations
 
 #define REPLIES_LINGER 100 //  ms that the last replies have to leave, at least
 
@@ -42,14 +47,18 @@ struct broker {
     bool drained;
     core_route_t *routes;
     ordering_t *ordering;
+    const journal_engine_t *engine;
+    journal_store_t *store; //  NULL: nothing is kept
+    pipe_t *journal_near, *journal_far; //  the orderer's end, the committer's
+    committer_t *committer;
     orderer_t *orderer;
     front_t *front;
     http_t *http;
     inquiry_t *inquiry; //  between http and orderer
     gate_t *gate; //  NULL: no CURVE
     certificate_t curve; //  the broker's keys, with the gate
-    zactor_t *orderer_actor, *front_actor, *gate_actor;
-    pulse_t orderer_pulse, front_pulse, gate_pulse;
+    zactor_t *committer_actor, *orderer_actor, *front_actor, *gate_actor;
+    pulse_t committer_pulse, orderer_pulse, front_pulse, gate_pulse;
     uint8_t key[REQUEST_KEY_SIZE];
     uint64_t instance;
     uint32_t max_receivers, max_connections;
@@ -102,6 +111,70 @@ static bool s_start_workers(broker_t *self)
     return true;
 }
 
+//  ---- the journal -------------------------------------------------------------------------------
+
+//  journal/path, or the state directory as systemd names it: the first of a list.
+static char *s_journal_path(const broker_t *self)
+{
+    const char *path = self->config->journal.path, *state = getenv("STATE_DIRECTORY");
+    if (*path)
+        return strdup(path);
+    return state && *state ? strndup(state, strcspn(state, ":")) : strdup("/var/lib/seqpush");
+}
+
+static bool s_open_journal(broker_t *self, char **error)
+{
+    self->engine = journal_named(self->config->journal.engine);
+    if (!self->engine->keeps)
+        return true;
+    char *path = s_journal_path(self);
+    journal_settings_t settings = {.path = path, .max_bytes = self->config->journal.max_bytes};
+    if (path)
+        self->store = self->engine->open(&settings, error);
+    free(path);
+    return self->store &&
+           pipe_new(&self->journal_near, &self->journal_far, JOURNAL_PIPE_CAPACITY) == 0;
+}
+
+//  Brings the core to where the journal says that it was.
+static bool s_restore(broker_t *self, char **error)
+{
+    if (!self->store)
+        return true;
+    int64_t began = pipe_clock();
+    restore_t *restore = restore_new(orderer_core(self->orderer), began);
+    bool ok = restore && self->engine->load(self->store, restore_take, restore, error) &&
+              restore_end(restore);
+    restore_destroy(&restore);
+    if (!ok && !*error)
+        *error =
+            strdup("no memory, or not enough ordering/max_clients, for what the journal keeps");
+    if (ok)
+        log_info("the journal was read in %" PRId64 " ms: %" PRIu64 " pushes of %" PRIu64
+                 " clients",
+                 (pipe_clock() - began) / 1000000, orderer_kept(self->orderer),
+                 stats_get(&self->stats->orderer.clients));
+    return ok;
+}
+
+static bool s_start_committer(broker_t *self)
+{
+    if (!self->store)
+        return true;
+    const config_t *config = self->config;
+    committer_settings_t settings = {.engine = self->engine,
+                                     .store = self->store,
+                                     .commit_max = config->journal.commit_max,
+                                     .commit_interval = config->journal.commit_interval * 1000000LL,
+                                     .orderer = self->journal_far,
+                                     .stats = &self->stats->journal};
+    self->committer = committer_new(&settings);
+    self->committer_actor = self->committer ? zactor_new(committer_run, self->committer) : NULL;
+    return self->committer_actor != NULL;
+}
+
+//  ---- the orderer -------------------------------------------------------------------------------
+
 static core_settings_t s_core_settings(const broker_t *self)
 {
     const config_t *config = self->config;
@@ -123,6 +196,7 @@ static core_settings_t s_core_settings(const broker_t *self)
         .route_count = config->delivery.route_count,
         //  From the wall clock, so that a later run never uses a number again.
         .first_generation = self->instance,
+        .journal = self->store != NULL,
     };
     memcpy(settings.key, self->key, sizeof self->key);
     ordering_apply(self->ordering, &settings);
@@ -149,7 +223,7 @@ static const certificate_t *s_curve(const broker_t *self)
     return self->gate ? &self->curve : NULL;
 }
 
-static bool s_start_orderer(broker_t *self)
+static bool s_start_orderer(broker_t *self, char **error)
 {
     self->inquiry = inquiry_new();
     if (!self->inquiry || !s_list_routes(self) ||
@@ -168,12 +242,15 @@ static bool s_start_orderer(broker_t *self)
                                    .allow_count = allow->count,
                                    .curve = s_curve(self),
                                    .front = self->front_far,
+                                   .journal = self->journal_near,
                                    .workers = workers,
                                    .worker_count = self->worker_count,
                                    .inquiry = self->inquiry,
                                    .stats = self->stats};
     self->orderer = orderer_new(&settings);
-    self->orderer_actor = self->orderer ? zactor_new(orderer_run, self->orderer) : NULL;
+    if (!self->orderer || !s_restore(self, error) || !s_start_committer(self))
+        return false;
+    self->orderer_actor = zactor_new(orderer_run, self->orderer);
     return self->orderer_actor != NULL;
 }
 
@@ -236,8 +313,9 @@ broker_t *broker_new(const config_t *config, char **error)
     s_raise_limits(self);
     self->stats = stats_new(self->instance, pipe_clock());
     self->ordering = ordering_new(config, error);
-    if (self->ordering && self->stats && s_start_gate(self, error) && s_start_workers(self) &&
-        s_start_orderer(self) && s_start_front(self, error) && s_start_http(self, error)) {
+    if (self->ordering && self->stats && s_open_journal(self, error) && s_start_gate(self, error) &&
+        s_start_workers(self) && s_start_orderer(self, error) && s_start_front(self, error) &&
+        s_start_http(self, error)) {
         atomic_store(&self->stats->ready, 1);
         return self;
     }
@@ -273,6 +351,18 @@ void broker_admit(broker_t *self, const config_t *config)
     }
     zsock_send(self->front_actor, "sp", "ACCESS", front);
     zsock_send(self->gate_actor, "sp", "ACCESS", gate);
+}
+
+//  ---- rules -------------------------------------------------------------------------------------
+
+rule_set_t *broker_rules(const broker_t *self, const config_t *config, char **error)
+{
+    return ordering_rules(self->ordering, config, self->config->delivery.backlog, error);
+}
+
+void broker_reorder(broker_t *self, rule_set_t *rules)
+{
+    zsock_send(self->orderer_actor, "sp", "RULES", rules);
 }
 
 //  ---- workers that come and go ------------------------------------------------------------------
@@ -371,6 +461,9 @@ const char *broker_silent(broker_t *self)
     for (unsigned k = 0; k < STATS_WORKERS_MAX; k++)
         if (!s_ask_worker(self, k))
             silent = "a worker";
+    if (self->committer_actor &&
+        !pulse_ask(&self->committer_pulse, self->committer_actor, &self->stats->journal.pulses))
+        silent = "the journal";
     if (!pulse_ask(&self->orderer_pulse, self->orderer_actor, &self->stats->orderer.pulses))
         silent = "the orderer";
     if (!pulse_ask(&self->front_pulse, self->front_actor, &self->stats->front.pulses))
@@ -418,11 +511,25 @@ static void s_empty_worker_pipes(broker_t *self)
     }
 }
 
+static void s_take_apart_journal(broker_t *self)
+{
+    pipe_t *ends[] = {self->journal_near, self->journal_far};
+    committer_destroy(&self->committer);
+    for (int i = 0; i < 2; i++)
+        if (ends[i])
+            keeper_take_back(pipe_empty(ends[i]));
+    pipe_destroy(&self->journal_near);
+    pipe_destroy(&self->journal_far);
+    if (self->store)
+        self->engine->close(&self->store);
+}
+
 static void s_stop_actors(broker_t *self)
 {
     zactor_destroy(&self->front_actor);
     zactor_destroy(&self->gate_actor);
     zactor_destroy(&self->orderer_actor);
+    zactor_destroy(&self->committer_actor);
     for (unsigned k = 0; k < STATS_WORKERS_MAX; k++)
         zactor_destroy(&self->workers[k].actor);
 }
@@ -432,6 +539,7 @@ static uint64_t s_take_apart(broker_t *self, uint32_t linger)
 {
     s_empty_front_pipe(self);
     s_empty_worker_pipes(self);
+    s_take_apart_journal(self);
     uint64_t kept = self->orderer ? orderer_kept(self->orderer) : 0;
     orderer_destroy(&self->orderer, linger);
     ordering_destroy(&self->ordering);

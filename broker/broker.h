@@ -6,6 +6,7 @@
 #define SEQPUSH_BROKER_H
 
 #include "config.h"
+#include "rule.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -23,6 +24,13 @@ const char *broker_http(const broker_t *self);
 //  From now on the keys of this configuration may connect and ask. A peer whose key is not among them any
 //  more is refused at its next request. Without CURVE, and without memory, nothing happens.
 void broker_admit(broker_t *self, const config_t *config);
+
+//  The rules that another configuration asks for. NULL: it cannot be had without a restart; then
+//  `*error` says why, NULL if there is no memory for it, and the caller frees it.
+rule_set_t *broker_rules(const broker_t *self, const config_t *config, char **error);
+
+//  Clients that come from now on are ordered by these rules, whose user the broker then is.
+void broker_reorder(broker_t *self, rule_set_t *rules);
 
 //  From now on as many workers are to run. Endpoints move between them while pushes go on; those that
 //  are not needed end as soon as they have none.

@@ -73,6 +73,8 @@ typedef struct client {
     uint32_t window_bytes; //  of the window's places, as they are counted
     uint32_t session; //  grows when the client starts to be sent anew
     uint32_t out; //  entries with workers whose report counts as the ack
+    uint32_t unstored; //  number of the last change that the journal must keep first; 0: none
+    uint32_t waiting; //  pushes that wait for the journal
     uint32_t publishers[2]; //  the last two peers, the latest first: the low bits of their numbers
     uint32_t refused_in; //  batch in which a numberless push was refused
     uint32_t retry_at; //  client_ms, when the last refusal said to come again
@@ -87,6 +89,7 @@ typedef struct client {
     bool was_acked; //  something was acknowledged in this instance
     bool alarmed; //  the present hole was reported
     bool in_confirmation; //  that is not yet taken, so it cannot be forgotten
+    bool unsaved; //  its position is to be written to the journal
     uint8_t id_size;
     uint8_t id[]; //  then the policy's record
 } client_t;
@@ -129,7 +132,8 @@ static inline position_t client_released(const client_t *self)
 //  True if nothing would be lost with the client but its position.
 static inline bool client_is_idle(const client_t *self)
 {
-    return client_kept(self) == 0 && self->out == 0 && !self->in_confirmation;
+    return client_kept(self) == 0 && self->out == 0 && !self->in_confirmation &&
+           !self->unsaved && !self->unstored && !self->waiting;
 }
 
 //  Remembers that the seqs from..to of the present epoch were given up.

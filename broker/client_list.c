@@ -39,6 +39,12 @@ static void s_unlist(core_t *self, client_t *client)
         self->newest = client->older;
 }
 
+static void s_destroy(client_t *client)
+{
+    rule_drop(client->rule);
+    client_destroy(&client);
+}
+
 static void s_drop_client(core_t *self, client_t *client)
 {
     window_fini(&client->window);
@@ -46,8 +52,9 @@ static void s_drop_client(core_t *self, client_t *client)
     s_unlist(self, client);
     receiver_unlink(client->receiver, client);
     timer_disarm(&self->timers, &client->timer);
+    change_forget(self, client);
     client_table_remove(&self->clients, client);
-    client_destroy(&client);
+    s_destroy(client);
     stats_set(&self->stats->clients, self->clients.count);
     stats_add(&self->stats->clients_evicted, 1);
 }
@@ -87,15 +94,17 @@ static client_t *s_make_client(core_t *self, const void *id, size_t id_size, uin
             return NULL;
         s_drop_client(self, idlest);
     }
-    client_t *client = client_new(id, id_size, hash, rule_of(self, id, id_size));
+    client_t *client = client_new(id, id_size, hash, client_list_rule(self, id, id_size));
     if (!client || !client_table_add(&self->clients, client)) {
         client_destroy(&client);
         return NULL;
     }
+    rule_keep(client->rule);
     client->timer.kind = TIMER_CLIENT;
     client->active = client->listed = client_ms(now);
     s_list(self, client);
     receiver_link(assignment_resolve(self, client), client);
+    change_position(self, client);
     stats_set(&self->stats->clients, self->clients.count);
     timer_arm(&self->timers, &self->idle_timer, now + self->settings.client_idle_timeout);
     return client;
@@ -127,7 +136,7 @@ void client_list_fini(core_t *self)
     while (self->oldest) {
         client_t *client = self->oldest;
         s_unlist(self, client);
-        client_destroy(&client);
+        s_destroy(client);
     }
     client_table_fini(&self->clients);
 }

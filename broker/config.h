@@ -92,6 +92,13 @@ typedef struct {
         size_t route_count;
     } delivery;
     struct {
+        char *engine; //  none, lmdb
+        char *path; //  folder of the store; empty: the state directory
+        uint32_t commit_interval; //  ms that a group may gather
+        uint32_t commit_max; //  pushes a group
+        uint64_t max_bytes; //  of the store
+    } journal;
+    struct {
         char *bind; //  address:port, empty: off
     } http;
     struct {

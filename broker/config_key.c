@@ -9,6 +9,7 @@
 
 //  The policies, levels and formats that a configuration may name.
 static const char *const s_policies[] = {"strict", "deadline", "latest", "passthrough", NULL};
+static const char *const s_engines[] = {"none", "lmdb", NULL};
 static const char *const s_roles[] = {"publisher", "receiver", "admin", NULL};
 static const char *const s_levels[] = {"error", "warning", "info", "debug", NULL};
 static const char *const s_formats[] = {"text", "json", NULL};
@@ -59,19 +60,19 @@ const config_key_t config_keys[] = {
     {KEY(front, max_unread), .initial = "16777216", RANGE(65536, 1024 * MIB, "bytes"),
      .help = "replies that a peer has not read; more are dropped"},
 
-    {KEY(ordering, policy), .initial = "strict", POLICY_VALUES,
+    {KEY(ordering, policy), .initial = "strict", POLICY_VALUES, .live = true,
      .help = "what decides which push a client may receive next"},
     {KEY(ordering, plugin), .initial = "", .optional = true, .form = FORM_FILE,
      .help = "shared object with one more policy; empty: none"},
-    {KEY(ordering, window), .initial = "1024", WINDOW_VALUES,
+    {KEY(ordering, window), .initial = "1024", WINDOW_VALUES, .live = true,
      .help = "how far ahead of the next expected seq a push may be held"},
-    {KEY(ordering, first_seq), .initial = "1", FIRST_SEQ_VALUES,
+    {KEY(ordering, first_seq), .initial = "1", FIRST_SEQ_VALUES, .live = true,
      .help = "first seq of a client without state"},
-    {KEY(ordering, gap_timeout), .initial = "5000", GAP_TIMEOUT_VALUES,
+    {KEY(ordering, gap_timeout), .initial = "5000", GAP_TIMEOUT_VALUES, .live = true,
      .help = "how long the policy deadline waits for a hole to be filled"},
-    {KEY(ordering, gap_alarm), .initial = "1000", GAP_ALARM_VALUES,
+    {KEY(ordering, gap_alarm), .initial = "1000", GAP_ALARM_VALUES, .live = true,
      .help = "how long a hole may be open before it is reported; 0: never reported"},
-    {KEY(ordering, repair_delay), .initial = "20", REPAIR_DELAY_VALUES,
+    {KEY(ordering, repair_delay), .initial = "20", REPAIR_DELAY_VALUES, .live = true,
      .help = "how long a hole may be open before publishers are asked for it; 0: never"},
     {KEY(ordering, max_clients), .initial = "1000000", RANGE(1, 100000000, "clients"),
      .help = "clients with state"},
@@ -82,6 +83,7 @@ const config_key_t config_keys[] = {
     {.path = "ordering/rule",
      .type = KEY_SECTIONS,
      .section = SECTION_RULE,
+     .live = true,
      .help = "clients whose id matches a glob are ordered in a way of their own; may repeat"},
     {RULE_KEY(match), .required = true},
     {RULE_KEY(policy), POLICY_VALUES},
@@ -121,6 +123,17 @@ const config_key_t config_keys[] = {
     {ROUTE_KEY(match), .required = true},
     {ROUTE_KEY(endpoint), .required = true, .form = FORM_CONNECT},
     {ROUTE_KEY(server_key), .form = FORM_KEY},
+
+    {KEY(journal, engine), .initial = "none", .names = s_engines,
+     .help = "what keeps accepted pushes beyond the life of the broker"},
+    {KEY(journal, path), .initial = "", .optional = true, .form = FORM_FILE,
+     .help = "folder of the store; empty: the state directory"},
+    {KEY(journal, commit_interval), .initial = "2", RANGE(0, 1000, "ms"),
+     .help = "how long a group may gather while more comes"},
+    {KEY(journal, commit_max), .initial = "512", RANGE(1, 65536, "pushes"),
+     .help = "most pushes of a group"},
+    {KEY(journal, max_bytes), .initial = "17179869184", RANGE(MIB, UINT64_C(1) << 44, "bytes"),
+     .help = "most bytes of the store"},
 
     {KEY(http, bind), .initial = "127.0.0.1:5580", .optional = true, .form = FORM_ADDRESS,
      .help = "metrics and status; empty: off"},

@@ -8,6 +8,24 @@
 //  What a timer is embedded in.
 #define TIMER_OWNER(entry, type, field) ((type *)((char *)(entry)-offsetof(type, field)))
 
+//  The rules of the settings, and one for all other clients.
+static rule_set_t *s_make_rules(const core_settings_t *settings)
+{
+    size_t count = settings->rule_count;
+    rule_t *rules = calloc(count + 1, sizeof *rules);
+    if (!rules)
+        return NULL;
+    for (size_t i = 0; i < count; i++)
+        rules[i] = settings->rules[i];
+    rules[count] = (rule_t){"*",
+                            settings->policy,
+                            {settings->window, settings->first_seq, settings->gap_timeout,
+                             settings->gap_alarm, settings->repair_delay}};
+    rule_set_t *set = rule_set_new(rules, count + 1);
+    free(rules);
+    return set;
+}
+
 core_t *core_new(const core_settings_t *settings, orderer_stats_t *stats)
 {
     core_t *self = calloc(1, sizeof *self);
@@ -19,7 +37,8 @@ core_t *core_new(const core_settings_t *settings, orderer_stats_t *stats)
     self->idle_timer.kind = TIMER_IDLE;
     self->oldest_timer.kind = TIMER_OLDEST;
     self->compaction_timer.kind = TIMER_COMPACTION;
-    if (!rule_make_all(self) || !route_open_all(self))
+    self->rules = s_make_rules(settings);
+    if (!self->rules || !route_open_all(self))
         core_destroy(&self);
     return self;
 }
@@ -32,13 +51,20 @@ void core_destroy(core_t **self_p)
     client_list_fini(self);
     delivery_fini(self);
     route_fini(self);
-    rule_fini(self);
+    rule_set_release(&self->rules);
     receiver_table_fini(self);
     timer_fini(&self->timers);
+    change_fini(self);
     free(self->confirmations);
     free(self->effects);
     free(self);
     *self_p = NULL;
+}
+
+void core_set_rules(core_t *self, rule_set_t *rules)
+{
+    rule_set_release(&self->rules);
+    self->rules = rules;
 }
 
 void core_tick(core_t *self, int64_t now)
@@ -70,6 +96,16 @@ void core_tick(core_t *self, int64_t now)
 int64_t core_next_tick(const core_t *self)
 {
     return timer_next(&self->timers);
+}
+
+bool core_batch_waits(const core_t *self)
+{
+    return self->batch_waits;
+}
+
+uint64_t core_kept_bytes(const core_t *self)
+{
+    return self->kept_bytes;
 }
 
 uint64_t core_kept(const core_t *self)

@@ -12,6 +12,7 @@
 #define SEQPUSH_CORE_H
 
 #include "dispatch.h"
+#include "journal.h"
 #include "push.h"
 #include "receiver.h"
 #include "request.h"
@@ -33,7 +34,7 @@ typedef struct {
     int64_t gap_timeout; //  ns
     int64_t gap_alarm; //  ns; 0: never
     int64_t repair_delay; //  ns; 0: never
-    const rule_t *rules; //  borrowed: of clients that one matches, in place of the six above
+    const rule_t *rules; //  borrowed for core_new: of clients that one matches, in place of the six above
     size_t rule_count;
     uint32_t max_clients;
     int64_t client_idle_timeout; //  ns
@@ -50,6 +51,7 @@ typedef struct {
     size_t route_count;
     uint8_t key[REQUEST_KEY_SIZE]; //  of hashes
     uint64_t first_generation; //  greater than any that an earlier run has used
+    bool journal; //  nothing is accepted that a journal does not keep
 } core_settings_t;
 
 //  What the core wants done or told. It is valid until the next call that takes an event.
@@ -84,6 +86,10 @@ core_t *core_new(const core_settings_t *settings, orderer_stats_t *stats);
 //  Frees it with all it keeps. All dispatches must have been returned. Takes NULL.
 void core_destroy(core_t **self_p);
 
+//  Clients that come from now on have one of these rules, the others keep theirs. Takes over the caller's
+//  use of the set.
+void core_set_rules(core_t *self, rule_set_t *rules);
+
 //  ---- pushes ------------------------------------------------------------------------------------
 
 //  Starts a batch: what follows until the next one came in one request. `sparse`: the pushes are a small
@@ -95,7 +101,7 @@ void core_begin_batch(core_t *self, bool sparse, uint64_t peer, bool confirm);
 //  slot in the table of clients, the client, its places in window and queue.
 void core_prefetch_slot(const core_t *self, const push_t *push);
 void core_prefetch_client(const core_t *self, const push_t *push);
-void core_prefetch_places(const core_t *self, const push_t *push);
+void core_prefetch_places(const core_t *self, const push_t *push, const frame_t *frame);
 
 //  Decides one push, whose outcome is still OUTCOME_ACCEPTED, and writes the decision over it. An
 //  accepted push is kept, with a reference of its own to `frame`.
@@ -116,6 +122,41 @@ position_t core_skip(core_t *self, const void *id, size_t id_size, uint64_t epoc
 //  are kept for it already. Returns where it then is.
 position_t core_reset(core_t *self, const void *id, size_t id_size, uint64_t epoch,
                       uint64_t next_seq, int64_t now);
+
+//  ---- the journal -------------------------------------------------------------------------------
+//
+//  With a journal a push is written before it is decided. What the core changes by itself, it tells
+//  afterwards, and does not send what depends on it until that is kept.
+
+//  Looks at a push, of a batch that was begun, before it is written: true if it is to be. If not, it is
+//  refused, which core_refused completes, or core_push will say what it is. A numberless one gets its
+//  seq here; core_push gives it no other. `behind`: its peer has sent something that waits.
+bool core_look(core_t *self, push_t *push, bool behind, int64_t now);
+
+//  True if a push of the present batch was accepted, or is kept already, and its client waits for the
+//  journal to keep a change.
+bool core_batch_waits(const core_t *self);
+
+//  The number of the last change that a client waits for.
+uint32_t core_ticket(const core_t *self);
+
+//  Bytes that are kept. What waits for the journal has its place within memory_max, too.
+uint64_t core_kept_bytes(const core_t *self);
+
+//  What has changed since the last call, and the positions of at most `positions` clients, as a batch
+//  that the caller frees. NULL: nothing has, or there is no memory.
+journal_batch_t *core_changes(core_t *self, size_t positions);
+
+//  True if core_changes has something that is to be written soon; how many positions it has that are at
+//  leisure.
+bool core_has_changes(const core_t *self);
+size_t core_positions(const core_t *self);
+
+//  The journal keeps all changes up to that of a batch with this ticket.
+void core_stored(core_t *self, uint32_t ticket);
+
+//  A push was written, and then refused: the next changes take it out again.
+void core_take_out(core_t *self, const journal_op_t *push);
 
 //  ---- receivers ---------------------------------------------------------------------------------
 
@@ -150,6 +191,11 @@ void core_detach_client(core_t *self, receiver_t *receiver, const void *id, size
 
 //  Takes all from the receiver and ends it; it is not valid any more.
 void core_detach(core_t *self, receiver_t *receiver);
+
+//  The same for an operator: the receiver, which has not asked for it, is told. A client stays with a
+//  receiver that has it by prefix: returns false then, and if it is another's.
+bool core_expel_client(core_t *self, receiver_t *receiver, const void *id, size_t id_size);
+void core_expel(core_t *self, receiver_t *receiver);
 
 //  The receiver with this id if it has a session, or NULL.
 receiver_t *core_receiver(core_t *self, const void *id, size_t id_size);

@@ -3,7 +3,6 @@
     core            its life and its time
     client_list     all clients: finding, making, forgetting them
     intake          pushes in: judging, bounds, refusals
-    rule            which policy and settings a client has
     stream          a client's stream moves on: the policy, the hole at its head
     stage           what a policy may ask and do
     gap             ways out of a gap: Skip, Reset, a receiver that is ahead
@@ -20,7 +19,9 @@
     confirmation    publishers that are told what became of their pushes
     compaction      pushes that outlive the others of their frame are copied out of it
     notice          gap notices and markers, encoded
-    effect          what the core wants done or told */
+    effect          what the core wants done or told
+    change          what the journal has to know
+    restore         clients, as the journal has kept them */
 
 #ifndef SEQPUSH_CORE_STATE_H
 #define SEQPUSH_CORE_STATE_H
@@ -41,7 +42,7 @@ struct core {
     core_settings_t settings;
     orderer_stats_t *stats;
 
-    rule_t *rules; //  the last one matches all
+    rule_set_t *rules; //  of the clients that will come
     client_table_t clients;
     client_t *oldest, *newest; //  all clients, by when they were listed
     uint64_t kept_bytes; //  of all clients
@@ -69,6 +70,16 @@ struct core {
     size_t compaction_at; //  slot of the table of clients that is next
     core_confirmation_t *confirmations; //  not yet taken
     size_t confirmation_count, confirmation_capacity;
+    struct change *changes; //  not yet taken
+    size_t change_count, change_capacity;
+    bool batch_waits; //  a client of the present batch has one that is not kept
+    uint32_t ticket; //  number of the last change that a client waits for
+    struct awaited *awaited; //  clients that wait for one, in order: a ring
+    size_t awaited_head, awaited_count, awaited_capacity;
+    client_t **unsaved; //  clients whose position is to be written, in order: a ring
+    size_t unsaved_head, unsaved_count, unsaved_capacity;
+    bool restoring; //  what changes comes from the journal
+
     core_effect_t *effects; //  a ring
     uint32_t effect_head, effect_count, effect_capacity;
 };
@@ -91,19 +102,14 @@ client_t *client_list_get(core_t *self, const void *id, size_t id_size, uint64_t
 //  The idle timer fired: forgets the clients that were idle for too long.
 void client_list_drop_idle(core_t *self, int64_t now);
 
+//  The policy and settings that a client with this id is made with.
+static inline const rule_t *client_list_rule(const core_t *self, const void *id, size_t id_size)
+{
+    return rule_set_match(self->rules, id, id_size);
+}
+
 //  Frees all clients.
 void client_list_fini(core_t *self);
-
-//  ---- rule.c ------------------------------------------------------------------------------------
-
-//  Makes the rules of the settings. Returns false if there is no memory.
-bool rule_make_all(core_t *self);
-
-//  The first rule that matches the client id.
-const rule_t *rule_of(const core_t *self, const void *id, size_t id_size);
-
-//  Frees the rules; there are no clients any more.
-void rule_fini(core_t *self);
 
 //  ---- stage.c -----------------------------------------------------------------------------------
 
@@ -150,6 +156,13 @@ void stream_count_window(core_t *self, client_t *client);
 
 //  Moves a client of which nothing was acknowledged to a position ahead of all that was released.
 void gap_jump(core_t *self, client_t *client, position_t position, int64_t now);
+
+//  Drops what is held and marked up to a seq: given up, or known to the receiver. Returns the last seq
+//  that was held, 0 if none was.
+uint64_t gap_clear_window(core_t *self, client_t *client, uint64_t upto, bool given_up);
+
+//  The client's stream goes on in another epoch, of which nothing is known yet.
+void gap_start_epoch(core_t *self, client_t *client, uint64_t epoch, uint64_t next_seq);
 
 //  ---- effect.c ----------------------------------------------------------------------------------
 
@@ -327,6 +340,35 @@ static inline void confirmation_add(core_t *self, client_t *client, const frame_
 //  whoever was to be told, or at once if nothing of it is kept. Returns false if there is no memory.
 bool confirmation_renew(core_t *self, client_t *client, uint64_t seq);
 
+//  ---- change.c ----------------------------------------------------------------------------------
+
+//  Told to the journal. The client waits until it is kept: from..to of the epoch were given up; a new
+//  epoch has begun; the client has moved to its position.
+void change_gap(core_t *self, client_t *client, uint64_t epoch, uint64_t from, uint64_t to);
+void change_marker(core_t *self, client_t *client);
+void change_jump(core_t *self, client_t *client);
+
+//  Nothing waits for these: pushes from..to of the present epoch are not kept any more; the client is
+//  forgotten.
+void change_drop(core_t *self, client_t *client, uint64_t from, uint64_t to);
+void change_forget(core_t *self, const client_t *client);
+
+//  The client's position will be told, with what has become of it until then.
+void change_note_position(core_t *self, client_t *client);
+
+static inline void change_position(core_t *self, client_t *client)
+{
+    if (self->settings.journal && !client->unsaved)
+        change_note_position(self, client);
+}
+
+void change_fini(core_t *self);
+
+//  ---- intake.c ----------------------------------------------------------------------------------
+
+//  A frame with the encoded push, and the seq that the broker gave it behind its own bytes. NULL: no
+//  memory.
+frame_t *intake_number(const uint8_t *bytes, uint32_t size, uint64_t seq);
 //  ---- repair.c ----------------------------------------------------------------------------------
 
 //  Notes that the peer of the present batch has pushed for the client.

@@ -293,13 +293,25 @@ void crew_flush(crew_t *self)
             pipe_flush(self->members[k].pipe);
 }
 
-int crew_poll_items(const crew_t *self, zmq_pollitem_t *items)
+bool crew_begin_wait(crew_t *self, zmq_pollitem_t *items, int *count)
 {
-    int count = 0;
+    bool waits = true;
+    *count = 0;
+    for (unsigned k = 0; k < self->count; k++) {
+        pipe_t *pipe = self->members[k].pipe;
+        if (!pipe)
+            continue;
+        waits &= pipe_begin_wait(pipe);
+        items[(*count)++] = (zmq_pollitem_t){NULL, pipe_descriptor(pipe), ZMQ_POLLIN, 0};
+    }
+    return waits;
+}
+
+void crew_end_wait(crew_t *self, const zmq_pollitem_t *items)
+{
     for (unsigned k = 0; k < self->count; k++)
         if (self->members[k].pipe)
-            items[count++] = (zmq_pollitem_t){pipe_socket(self->members[k].pipe), 0, ZMQ_POLLIN, 0};
-    return count;
+            pipe_end_wait(self->members[k].pipe, items++->revents);
 }
 
 //  ---- the end -----------------------------------------------------------------------------------

@@ -61,8 +61,10 @@ bool crew_take_reports(crew_t *self, int64_t now);
 //  Flushes the pipes.
 void crew_flush(crew_t *self);
 
-//  Writes what to poll for reports, at most STATS_WORKERS_MAX items, and returns how many.
-int crew_poll_items(const crew_t *self, zmq_pollitem_t *items);
+//  Begins to wait for reports: writes what to poll, at most STATS_WORKERS_MAX items, and how many.
+//  False: do not wait, but end. Ends it, with what the poll has said of them.
+bool crew_begin_wait(crew_t *self, zmq_pollitem_t *items, int *count);
+void crew_end_wait(crew_t *self, const zmq_pollitem_t *items);
 
 //  When the workers have ended: takes back dispatches that were left in a pipe; then closes the
 //  receiver's endpoint, where what ZeroMQ has taken is given up after `linger` ms.

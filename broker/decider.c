@@ -33,19 +33,57 @@ static bool s_is_sparse(const request_t *request)
     return frame_size(request->frame) > 2 * used + SPARSE_ROOM;
 }
 
-static void s_decide_all(const decider_t *self, request_t *request, int64_t now)
+//  The next push of the chain, or NULL behind the last one.
+static const push_t *s_step(decider_cursor_t *cursor)
+{
+    while (cursor->request && cursor->index == cursor->request->count)
+        *cursor = (decider_cursor_t){(const request_t *)cursor->request->item.next, 0};
+    return cursor->request ? &cursor->request->pushes[cursor->index++] : NULL;
+}
+
+//  All of what a push touches is random memory, and each step needs what the one before it has
+//  fetched.
+static void s_prefetch_slot(decider_t *self)
+{
+    const push_t *push = s_step(&self->slots);
+    if (push)
+        core_prefetch_slot(self->core, push);
+}
+
+static void s_prefetch_client(decider_t *self)
+{
+    const push_t *push = s_step(&self->clients);
+    if (push)
+        core_prefetch_client(self->core, push);
+}
+
+static void s_prefetch_places(decider_t *self)
+{
+    const push_t *push = s_step(&self->places);
+    if (push)
+        core_prefetch_places(self->core, push, self->places.request->frame);
+}
+
+void decider_begin(decider_t *self, const request_t *first)
+{
+    self->slots = self->clients = self->places = (decider_cursor_t){first, 0};
+    for (int i = 0; i < 12; i++)
+        s_prefetch_slot(self);
+    for (int i = 0; i < 8; i++)
+        s_prefetch_client(self);
+    for (int i = 0; i < 4; i++)
+        s_prefetch_places(self);
+}
+
+static void s_decide_all(decider_t *self, request_t *request, int64_t now)
 {
     //  A REQ peer gets nothing that it did not ask for.
     uint64_t peer = request->delimited ? 0 : request->peer;
     core_begin_batch(self->core, s_is_sparse(request), peer, request->confirm);
     for (uint32_t i = 0; i < request->count; i++) {
-        //  All of this is random memory, and each step needs what the one before it has fetched.
-        if (i + 12 < request->count)
-            core_prefetch_slot(self->core, &request->pushes[i + 12]);
-        if (i + 8 < request->count)
-            core_prefetch_client(self->core, &request->pushes[i + 8]);
-        if (i + 4 < request->count)
-            core_prefetch_places(self->core, &request->pushes[i + 4]);
+        s_prefetch_slot(self);
+        s_prefetch_client(self);
+        s_prefetch_places(self);
         if (request->pushes[i].outcome == OUTCOME_ACCEPTED)
             core_push(self->core, request->frame, &request->pushes[i], now);
         else
@@ -70,7 +108,7 @@ static void s_count_outcomes(const decider_t *self, request_t *request)
     stats_add(&self->stats->unreceived, request->unreceived);
 }
 
-static void s_push(const decider_t *self, request_t *request, int64_t now)
+static void s_push(decider_t *self, request_t *request, int64_t now)
 {
     if (self->draining)
         s_refuse_all(request);
@@ -218,19 +256,26 @@ static void s_attach(const decider_t *self, request_t *request, int64_t now)
         s_refuse_attach(self, request, code);
 }
 
+//  The receiver with this id, that the key may speak for, or NULL with the request answered.
+static receiver_t *s_owned(const decider_t *self, request_t *request, ProtobufCBinaryData id)
+{
+    receiver_t *receiver = core_receiver(self->core, id.data, id.len);
+    if (!receiver)
+        s_error(self, request, ERROR_UNKNOWN_RECEIVER, "attach first");
+    else if (receiver->owner == request->owner || request->admin)
+        return receiver;
+    else
+        s_refuse_owner(self, request);
+    return NULL;
+}
+
 //  The receiver with this id in this generation, or NULL with the request answered.
 static receiver_t *s_session(const decider_t *self, request_t *request, ProtobufCBinaryData id,
                              uint64_t generation)
 {
-    receiver_t *receiver = core_receiver(self->core, id.data, id.len);
-    if (!receiver) {
-        s_error(self, request, ERROR_UNKNOWN_RECEIVER, "attach first");
+    receiver_t *receiver = s_owned(self, request, id);
+    if (!receiver)
         return NULL;
-    }
-    if (receiver->owner != request->owner && !request->admin) {
-        s_refuse_owner(self, request);
-        return NULL;
-    }
     if (receiver->generation != generation) {
         stats_add(&self->stats->acks_stale, 1);
         s_error(self, request, ERROR_STALE_GENERATION, "the receiver has another generation");
@@ -242,17 +287,49 @@ static receiver_t *s_session(const decider_t *self, request_t *request, Protobuf
     return receiver;
 }
 
-static void s_detach(const decider_t *self, request_t *request)
+//  The receiver gives clients back itself.
+static bool s_give_back(const decider_t *self, request_t *request)
 {
     const Seqpush__V1__Detach *detach = request->body->detach;
     receiver_t *receiver = s_session(self, request, detach->receiver_id, detach->generation);
     if (!receiver)
-        return;
+        return false;
     for (size_t i = 0; i < detach->n_client_ids; i++)
         core_detach_client(self->core, receiver, detach->client_ids[i].data,
                            detach->client_ids[i].len);
     if (detach->n_client_ids == 0)
         core_detach(self->core, receiver);
+    return true;
+}
+
+//  An operator takes clients from it, whatever its generation. The answer names those that were its.
+static bool s_expel(const decider_t *self, request_t *request)
+{
+    Seqpush__V1__Detach *detach = request->body->detach;
+    receiver_t *receiver = s_owned(self, request, detach->receiver_id);
+    if (!receiver)
+        return false;
+    size_t expelled = 0;
+    for (size_t i = 0; i < detach->n_client_ids; i++) {
+        ProtobufCBinaryData id = detach->client_ids[i];
+        if (core_expel_client(self->core, receiver, id.data, id.len))
+            detach->client_ids[expelled++] = id;
+    }
+    if (detach->n_client_ids == 0)
+        core_expel(self->core, receiver);
+    else if (expelled == 0)
+        s_error(self, request, ERROR_UNKNOWN_RECEIVER,
+                "the receiver has none of these clients by name");
+    bool any = detach->n_client_ids == 0 || expelled > 0;
+    detach->n_client_ids = expelled;
+    return any;
+}
+
+static void s_detach(const decider_t *self, request_t *request)
+{
+    const Seqpush__V1__Detach *detach = request->body->detach;
+    if (!(detach->generation ? s_give_back : s_expel)(self, request))
+        return;
     Seqpush__V1__Detached body = SEQPUSH__V1__DETACHED__INIT;
     body.receiver_id = detach->receiver_id;
     body.n_client_ids = detach->n_client_ids;
@@ -356,7 +433,7 @@ static void s_decide_other(const decider_t *self, request_t *request, int64_t no
     }
 }
 
-void decider_decide(const decider_t *self, request_t *request, int64_t now)
+void decider_decide(decider_t *self, request_t *request, int64_t now)
 {
     bool changes = request->kind == REQUEST_ATTACH || request->kind == REQUEST_SKIP ||
                    request->kind == REQUEST_RESET;

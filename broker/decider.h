@@ -8,6 +8,12 @@
 
 #include "core.h"
 
+//  A push of the chain that is being decided.
+typedef struct {
+    const request_t *request; //  NULL: behind the end
+    uint32_t index;
+} decider_cursor_t;
+
 typedef struct {
     core_t *core; //  borrowed
     orderer_stats_t *stats; //  borrowed
@@ -16,9 +22,15 @@ typedef struct {
     size_t allow_count;
     bool curve; //  receivers must name the key of their endpoint
     bool draining; //  what would add something is refused
+    decider_cursor_t slots, clients, places; //  whose are prefetched next, ahead of what is decided
 } decider_t;
 
-//  Decides a request at monotonic ns `now`, and drops its frame. The orderer's thread.
-void decider_decide(const decider_t *self, request_t *request, int64_t now);
+//  Begins with a chain of requests, of which all are decided before the next one begins: looks ahead
+//  at the first pushes.
+void decider_begin(decider_t *self, const request_t *first);
+
+//  Decides the next request of the chain at monotonic ns `now`, and drops its frame. The orderer's
+//  thread.
+void decider_decide(decider_t *self, request_t *request, int64_t now);
 
 #endif

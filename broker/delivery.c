@@ -33,7 +33,7 @@ static bool s_can_send(const core_t *self, const client_t *client)
 {
     uint32_t sent = client->retained.sent;
     if (sent == client->retained.count || sent >= self->settings.max_unacked ||
-        s_is_kept_back(client))
+        client->unstored || s_is_kept_back(client))
         return false;
     return sent == 0 || retained_at(&client->retained, sent)->kind != RETAINED_MARKER;
 }
@@ -206,6 +206,8 @@ void core_returned(core_t *self, dispatch_t *dispatch, int64_t now)
         if (dispatch->sent && client->receiver == receiver && client->session == entry->session) {
             retention_pop(self, client);
             client->was_acked = true;
+            if (!client_is(client, POLICY_PASSTHROUGH))
+                change_position(self, client);
             stats_add(&self->stats->taken, 1);
             if (client_is(client, POLICY_PASSTHROUGH) && client->retained.sent == 0)
                 expiry_look_soon(self, client);

@@ -75,6 +75,7 @@ static bool s_give_up(core_t *self, client_t *client, position_t at, uint32_t fi
     if (retained->sent > first && retained->sent < end)
         redelivery_go_back(self, client);
     retention_merge(self, client, first, end, notice);
+    change_gap(self, client, at.epoch, from, to);
     if (at.epoch == client->epoch)
         client_note_gap(client, from, to);
     return true;

@@ -548,13 +548,17 @@ static void s_control(front_t *self, zsock_t *control)
 
 static void s_wait(front_t *self, zsock_t *control)
 {
+    pipe_t *orderer = self->settings.orderer;
     zmq_pollitem_t items[] = {{zsock_resolve(control), 0, ZMQ_POLLIN, 0},
-                              {pipe_socket(self->settings.orderer), 0, ZMQ_POLLIN, 0},
+                              {NULL, pipe_descriptor(orderer), ZMQ_POLLIN, 0},
                               {door_socket(self->door), 0, ZMQ_POLLIN, 0},
                               {self->handle, 0, ZMQ_POLLIN, 0}};
-    int count = pipe_has_credit(self->settings.orderer) ? 4 : 3;
+    int count = pipe_has_credit(orderer) ? 4 : 3;
     long timeout = self->peers.by_route ? (long)(SWEEP_EVERY / 1000000) : -1;
-    if (zmq_poll(items, count, timeout) > 0 && items[0].revents)
+    if (pipe_begin_wait(orderer))
+        zmq_poll(items, count, timeout);
+    pipe_end_wait(orderer, items[1].revents);
+    if (items[0].revents)
         s_control(self, control);
 }
 
@@ -562,10 +566,13 @@ static void s_wait(front_t *self, zsock_t *control)
 //  for long.
 static bool s_wait_at_end(front_t *self, bool reads)
 {
-    zmq_pollitem_t items[] = {{pipe_socket(self->settings.orderer), 0, ZMQ_POLLIN, 0},
+    pipe_t *orderer = self->settings.orderer;
+    zmq_pollitem_t items[] = {{NULL, pipe_descriptor(orderer), ZMQ_POLLIN, 0},
                               {self->handle, 0, ZMQ_POLLIN, 0}};
-    int count = reads && pipe_has_credit(self->settings.orderer) ? 2 : 1;
-    return zmq_poll(items, count, reads ? FINISH_QUIET : -1) > 0;
+    int count = reads && pipe_has_credit(orderer) ? 2 : 1;
+    bool any = !pipe_begin_wait(orderer) || zmq_poll(items, count, reads ? FINISH_QUIET : -1) > 0;
+    pipe_end_wait(orderer, items[0].revents);
+    return any;
 }
 
 //  Answers what has come in before the end, until no more comes, and waits for nothing but the
@@ -589,6 +596,7 @@ void front_run(zsock_t *control, void *args)
     front_t *self = args;
     pthread_setname_np(pthread_self(), "front");
     zsock_signal(control, 0);
+    unsigned turn = 0;
     while (!self->terminated) {
         bool busy = s_take_replies(self);
         busy |= s_take_requests(self);
@@ -596,7 +604,7 @@ void front_run(zsock_t *control, void *args)
         door_look(self->door);
         if (!busy)
             s_wait(self, control);
-        else
+        else if (++turn % CONTROL_EVERY == 0)
             s_control(self, control);
         if (self->peers.by_route) {
             int64_t now = pipe_clock();

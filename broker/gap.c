@@ -14,19 +14,27 @@ static bool s_has_room_for_notices(const core_t *self, const client_t *client, u
 }
 
 //  Marks what is missing of from..to, as far as there is memory.
-static void s_mark_missing(client_t *client, uint64_t from, uint64_t to)
+static void s_mark_missing(core_t *self, client_t *client, uint64_t from, uint64_t to)
 {
-    uint64_t next = client->view.next_seq;
-    for (uint64_t seq = from; seq <= to; seq++)
-        if (!window_holds(&client->window, next, seq) &&
-            !window_marked(&client->window, next, seq) && !window_mark(&client->window, next, seq))
-            return;
+    uint64_t next = client->view.next_seq, first = from;
+    for (uint64_t seq = from; seq <= to; seq++) {
+        if (window_holds(&client->window, next, seq)) {
+            if (first < seq)
+                change_gap(self, client, client->epoch, first, seq - 1);
+            first = seq + 1;
+        } else if (!window_marked(&client->window, next, seq) &&
+                   !window_mark(&client->window, next, seq)) {
+            to = seq - 1;
+        }
+    }
+    if (first <= to)
+        change_gap(self, client, client->epoch, first, to);
 }
 
 //  Where a client is that there is no room for.
 static position_t s_start(const core_t *self, const void *id, size_t id_size)
 {
-    return (position_t){0, rule_of(self, id, id_size)->settings.first_seq - 1};
+    return (position_t){0, client_list_rule(self, id, id_size)->settings.first_seq - 1};
 }
 
 position_t core_skip(core_t *self, const void *id, size_t id_size, uint64_t epoch, uint64_t from,
@@ -43,16 +51,14 @@ position_t core_skip(core_t *self, const void *id, size_t id_size, uint64_t epoc
     if (epoch != client->epoch || from > to || !s_has_room_for_notices(self, client, to - next + 1))
         return client_released(client);
     bool was_open = client->view.hole_since != 0;
-    s_mark_missing(client, from, to);
+    s_mark_missing(self, client, from, to);
     stream_settle(self, client, now);
     if (was_open && client->view.next_seq != next)
         stats_add(&self->stats->gaps_skipped, 1);
     return client_released(client);
 }
 
-//  Drops what is held and marked: given up, or known to the receiver. Returns the last seq that was
-//  held, 0 if none was.
-static uint64_t s_clear_window(core_t *self, client_t *client, uint64_t upto, bool given_up)
+uint64_t gap_clear_window(core_t *self, client_t *client, uint64_t upto, bool given_up)
 {
     uint64_t next = client->view.next_seq, last = 0;
     for (uint64_t i = 0; i < client->window.capacity && next + i <= upto; i++) {
@@ -75,7 +81,7 @@ static void s_forget_hole(core_t *self, client_t *client)
     client->view.hole_since = 0;
 }
 
-static void s_start_epoch(core_t *self, client_t *client, uint64_t epoch, uint64_t next_seq)
+void gap_start_epoch(core_t *self, client_t *client, uint64_t epoch, uint64_t next_seq)
 {
     client->epoch = epoch;
     client->view.next_seq = next_seq;
@@ -106,15 +112,18 @@ position_t core_reset(core_t *self, const void *id, size_t id_size, uint64_t epo
             frame_unref(marker);
         return client_released(client);
     }
-    uint64_t last = s_clear_window(self, client, UINT64_MAX, true);
+    uint64_t last = gap_clear_window(self, client, UINT64_MAX, true);
     stream_count_window(self, client);
     frame_t *notice = last ? notice_gap(client, client->epoch, from, last) : NULL;
+    if (last)
+        change_drop(self, client, from, last);
     if (notice)
         stream_announce(self, client, from, last, notice, now);
     if (last)
         stats_add(&self->stats->gaps_reset, 1);
     stats_add(&self->stats->pushes_given_up, held);
-    s_start_epoch(self, client, epoch, next_seq);
+    gap_start_epoch(self, client, epoch, next_seq);
+    change_marker(self, client);
     core_charge(self, client, CLIENT_PUSH_COST);
     retention_put(
         self, client,
@@ -130,11 +139,12 @@ void gap_jump(core_t *self, client_t *client, position_t position, int64_t now)
     bool same_epoch = position.epoch == client->epoch;
     s_forget_hole(self, client);
     retention_cover(self, client, client_released(client));
-    s_clear_window(self, client, same_epoch ? position.seq : UINT64_MAX, false);
+    gap_clear_window(self, client, same_epoch ? position.seq : UINT64_MAX, false);
     if (same_epoch)
         client->view.next_seq = position.seq + 1;
     else
-        s_start_epoch(self, client, position.epoch, position.seq + 1);
+        gap_start_epoch(self, client, position.epoch, position.seq + 1);
     client->acked = position;
+    change_jump(self, client);
     stream_settle(self, client, now);
 }

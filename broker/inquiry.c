@@ -1,8 +1,8 @@
 //  inquiry.c - the way of a query to the orderer and back; see inquiry.h
 
 #include "inquiry.h"
+#include <poll.h>
 #include <stdlib.h>
-#include <zmq.h>
 
 #define PATIENCE 2000 //  ms that who asks waits
 
@@ -58,8 +58,10 @@ bool inquiry_ask(inquiry_t *self)
     pipe_flush(self->near);
     int64_t end = pipe_clock() + PATIENCE * INT64_C(1000000), left;
     while (!s_take_back(self) && (left = end - pipe_clock()) > 0) {
-        zmq_pollitem_t item = {pipe_socket(self->near), 0, ZMQ_POLLIN, 0};
-        zmq_poll(&item, 1, (long)(left / 1000000) + 1);
+        struct pollfd item = {.fd = pipe_descriptor(self->near), .events = POLLIN};
+        if (pipe_begin_wait(self->near))
+            poll(&item, 1, (int)(left / 1000000) + 1);
+        pipe_end_wait(self->near, item.revents & POLLIN);
     }
     return !self->asked;
 }
@@ -81,7 +83,7 @@ bool inquiry_answer(inquiry_t *self, const core_t *core, int64_t now)
     return true;
 }
 
-void *inquiry_socket(const inquiry_t *self)
+pipe_t *inquiry_pipe(const inquiry_t *self)
 {
-    return pipe_socket(self->far);
+    return self->far;
 }

@@ -12,7 +12,7 @@
 
 typedef struct inquiry inquiry_t;
 
-//  Main thread. NULL: no memory, or no more sockets.
+//  Main thread. NULL: no memory, or no more descriptors.
 inquiry_t *inquiry_new(void);
 
 //  When the threads of both ends have stopped. Takes NULL.
@@ -32,7 +32,7 @@ bool inquiry_ask(inquiry_t *self);
 //  Does some of what was asked. Returns true if there was something to do.
 bool inquiry_answer(inquiry_t *self, const core_t *core, int64_t now);
 
-//  What to poll for queries. Owned by the inquiry.
-void *inquiry_socket(const inquiry_t *self);
+//  The end to wait for queries at. Owned by the inquiry.
+pipe_t *inquiry_pipe(const inquiry_t *self);
 
 #endif

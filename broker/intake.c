@@ -11,6 +11,7 @@
 void core_begin_batch(core_t *self, bool sparse, uint64_t peer, bool confirm)
 {
     self->batch++;
+    self->batch_waits = false;
     self->sparse = sparse || compaction_is_due(self);
     self->publisher = confirm ? peer : 0;
     self->peer = peer;
@@ -26,12 +27,14 @@ void core_prefetch_slot(const core_t *self, const push_t *push)
 void core_prefetch_client(const core_t *self, const push_t *push)
 {
     const char *client = (const char *)client_table_guess(&self->clients, push->hash);
+    __builtin_prefetch(push->id);
     for (size_t line = 0; client && line < sizeof(client_t) + 16; line += 64)
         __builtin_prefetch(client + line, 1);
 }
 
-void core_prefetch_places(const core_t *self, const push_t *push)
+void core_prefetch_places(const core_t *self, const push_t *push, const frame_t *frame)
 {
+    __builtin_prefetch(&frame->refs, 1);
     const client_t *client = client_table_guess(&self->clients, push->hash);
     if (!client)
         return;
@@ -110,10 +113,9 @@ static outcome_t s_judge(core_t *self, client_t *client, const push_t *push, uin
                                        : outcome;
 }
 
-//  The push with the seq that the broker gave it: its own bytes, and the seq behind them.
-static frame_t *s_numbered(const push_t *push, uint64_t seq)
+frame_t *intake_number(const uint8_t *bytes, uint32_t size, uint64_t seq)
 {
-    const uint8_t *body = push->bytes + 1, *end = push->bytes + push->size;
+    const uint8_t *body = bytes + 1, *end = bytes + size;
     uint64_t body_size;
     bool canonical = true;
     if (!wire_get_varint(&body, end, &body_size, &canonical))
@@ -141,9 +143,10 @@ static bool s_take(core_t *self, client_t *client, frame_t *frame, const push_t 
                    int64_t now)
 {
     window_place_t place = {frame, push->bytes, push->size, tick_of(now)};
-    bool to_number = seq != push->seq;
+    bool to_number = push->numberless && !client_is(client, POLICY_PASSTHROUGH);
     if (to_number || self->sparse) {
-        place.frame = to_number ? s_numbered(push, seq) : frame_copy(push->bytes, push->size);
+        place.frame = to_number ? intake_number(push->bytes, push->size, seq)
+                                : frame_copy(push->bytes, push->size);
         if (!place.frame)
             return false;
         place.bytes = frame_bytes(place.frame);
@@ -177,7 +180,7 @@ static uint32_t s_retry_after(client_t *client, int64_t now)
 static bool s_may_pass(outcome_t outcome)
 {
     return outcome == OUTCOME_WINDOW_FULL || outcome == OUTCOME_BACKLOG_FULL ||
-           outcome == OUTCOME_OVERLOADED;
+           outcome == OUTCOME_OVERLOADED || outcome == OUTCOME_STORAGE_UNAVAILABLE;
 }
 
 static void s_refuse(core_t *self, client_t *client, push_t *push, outcome_t outcome, int64_t now)
@@ -195,12 +198,62 @@ static void s_refuse(core_t *self, client_t *client, push_t *push, outcome_t out
 
 static void s_refuse_unknown(const core_t *self, push_t *push, outcome_t outcome)
 {
-    const policy_settings_t *settings = &rule_of(self, push->id, push->id_size)->settings;
+    const policy_settings_t *settings = &client_list_rule(self, push->id, push->id_size)->settings;
     push->outcome = (uint8_t)outcome;
     push->now_epoch = 0;
     push->next_seq = settings->first_seq;
     push->window_end = settings->first_seq + settings->window;
     push->retry_after_ms = s_may_pass(outcome) ? RETRY_MAX_MS : 0;
+}
+
+//  Whether a push that would be refused now may be good when what waits before it is decided: its
+//  client's stream moves on, or a Reset begins its epoch.
+static bool s_may_become_good(const client_t *client, const push_t *push, outcome_t outcome,
+                              bool behind)
+{
+    if (outcome == OUTCOME_EPOCH_MISMATCH)
+        return behind && push->epoch > client->epoch;
+    uint64_t reach = (uint64_t)client->view.window + client->view.held + client->waiting;
+    return outcome == OUTCOME_WINDOW_FULL && client->waiting &&
+           push->seq - client->view.next_seq < reach;
+}
+
+bool core_look(core_t *self, push_t *push, bool behind, int64_t now)
+{
+    client_t *client = client_list_get(self, push->id, push->id_size, push->hash, true, now);
+    if (!client) {
+        s_refuse_unknown(self, push, OUTCOME_OVERLOADED);
+        return false;
+    }
+    if (client_is(client, POLICY_PASSTHROUGH))
+        return false;
+    client->active = client_ms(now);
+    uint64_t seq = push->numberless ? client->view.next_seq : push->seq;
+    outcome_t outcome = s_judge(self, client, push, seq, now);
+    if (outcome == OUTCOME_ACCEPTED || s_may_become_good(client, push, outcome, behind)) {
+        if (push->numberless)
+            push->seq = seq + client->waiting;
+        client->waiting++;
+        push->written = true;
+    } else if (outcome == OUTCOME_OVERLOADED) {
+        s_refuse(self, client, push, outcome, now);
+    } else if (outcome != OUTCOME_DUPLICATE) {
+        push->outcome = (uint8_t)outcome;
+        if (push->numberless && client->refused_in != self->batch) {
+            client->refused_in = self->batch;
+            client->refused_outcome = (uint8_t)outcome;
+        }
+    }
+    return push->written;
+}
+
+//  With a journal: a push that the journal does not keep is not accepted, nor is one that it keeps with
+//  another seq than it would get now, because one before it was refused meanwhile.
+static outcome_t s_judge_written(const push_t *push, uint64_t seq)
+{
+    if (!push->stored)
+        return OUTCOME_STORAGE_UNAVAILABLE;
+    return push->seq == seq ? OUTCOME_ACCEPTED : OUTCOME_OVERLOADED;
 }
 
 void core_push(core_t *self, frame_t *frame, push_t *push, int64_t now)
@@ -215,6 +268,11 @@ void core_push(core_t *self, frame_t *frame, push_t *push, int64_t now)
     bool passes = client_is(client, POLICY_PASSTHROUGH);
     uint64_t seq = push->numberless && !passes ? client->view.next_seq : push->seq;
     outcome_t outcome = s_judge(self, client, push, seq, now);
+    if (self->settings.journal && !passes && outcome == OUTCOME_ACCEPTED)
+        outcome = s_judge_written(push, seq);
+    client->waiting -= push->written;
+    if (client->unstored && (outcome == OUTCOME_ACCEPTED || outcome == OUTCOME_DUPLICATE))
+        self->batch_waits = true;
     if (outcome == OUTCOME_ACCEPTED && !s_take(self, client, frame, push, seq, now))
         outcome = OUTCOME_OVERLOADED;
     if (outcome == OUTCOME_DUPLICATE && self->publisher && !confirmation_renew(self, client, seq))
@@ -240,8 +298,10 @@ void core_refused(core_t *self, push_t *push, int64_t now)
     client_t *client = NULL;
     if (push->id_size)
         client = client_list_get(self, push->id, push->id_size, push->hash, push->numberless, now);
-    if (client)
-        s_refuse(self, client, push, outcome, now);
-    else
+    if (!client) {
         s_refuse_unknown(self, push, outcome);
+        return;
+    }
+    client->waiting -= push->written;
+    s_refuse(self, client, push, outcome, now);
 }

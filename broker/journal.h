@@ -21,6 +21,7 @@
 #ifndef SEQPUSH_JOURNAL_H
 #define SEQPUSH_JOURNAL_H
 
+#include "frame.h"
 #include "pipe.h"
 #include "record.h"
 
@@ -107,7 +108,7 @@ typedef struct {
     bool failed; //  what was to be kept is not
     uint32_t ticket; //  the orderer's: up to which of the core's changes it tells
     struct request *request; //  the orderer's: that waits for it, or NULL
-    void *storage; //  the orderer's: what its operations point to
+    frame_t *frame; //  the orderer's: that its operations point into, or NULL
     uint32_t count;
     journal_op_t ops[];
 } journal_batch_t;

@@ -11,6 +11,7 @@
 //  away needs pages of its own while the transaction lasts, so it may use a sixteenth more.
 
 #include "journal.h"
+#include "journal_pages.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <lmdb.h>
@@ -125,17 +126,21 @@ static size_t s_last_txn(const journal_store_t *self)
     return info.me_last_txnid;
 }
 
-//  A file that was cut would end the process where it reads what is gone.
-static bool s_is_whole(const journal_store_t *self)
+//  Looks at the file before LMDB does, which trusts it: what is damaged could end the process.
+static bool s_look(const journal_store_t *self, char **error)
 {
-    MDB_envinfo info;
-    MDB_stat stat;
-    struct stat file;
-    int descriptor;
-    mdb_env_info(self->env, &info);
-    mdb_env_stat(self->env, &stat);
-    return mdb_env_get_fd(self->env, &descriptor) == 0 && fstat(descriptor, &file) == 0 &&
-           (uint64_t)file.st_size >= (info.me_last_pgno + 1) * (uint64_t)stat.ms_psize;
+    int file = openat(self->folder, "data.mdb", O_RDONLY | O_CLOEXEC);
+    if (file < 0 && errno == ENOENT)
+        return true;
+    const char *wrong = NULL;
+    int rc = file < 0 ? -errno : journal_pages_check(file, &wrong);
+    if (file >= 0)
+        close(file);
+    if (wrong)
+        s_damaged(self->path, wrong, error);
+    else if (rc < 0)
+        s_explain(self->path, strerror(-rc), "", error);
+    return rc == 0;
 }
 
 static int s_write_version(journal_store_t *self, MDB_txn *txn)
@@ -187,9 +192,9 @@ static int s_open_records(journal_store_t *self)
 
 static bool s_open(journal_store_t *self, char **error)
 {
+    if (!s_look(self, error))
+        return false;
     int rc = s_open_env(self);
-    if (rc == 0 && !s_is_whole(self))
-        rc = MDB_CORRUPTED;
     if (rc == 0)
         rc = s_open_records(self);
     if (rc == 0)
@@ -200,8 +205,6 @@ static bool s_open(journal_store_t *self, char **error)
     }
     if (rc == MDB_VERSION_MISMATCH)
         s_explain(self->path, "the store is of another version of seqpush", "", error);
-    else if (rc == MDB_CORRUPTED)
-        s_damaged(self->path, "the file is shorter than what it says to hold", error);
     else if (s_errno(rc) == -EUCLEAN)
         s_damaged(self->path, "what is there is no journal", error);
     else
@@ -533,8 +536,6 @@ static int s_reopen(journal_store_t *self)
         mdb_env_close(self->env);
     self->env = NULL;
     int rc = s_open_env(self);
-    if (rc == 0 && !s_is_whole(self))
-        rc = MDB_CORRUPTED;
     if (rc == 0)
         rc = s_open_records(self);
     if (rc == 0) {

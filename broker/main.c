@@ -156,12 +156,19 @@ static void s_read_again(const arguments_t *arguments, config_t *config, broker_
 {
     char *error = NULL;
     config_t *fresh = s_load(arguments, &error);
-    if (!fresh) {
+    rule_set_t *rules = fresh ? broker_rules(broker, fresh, &error) : NULL;
+    if (!rules) {
         log_error("SIGHUP: the configuration stays as it is: %s", error ? error : "out of memory");
         free(error);
+        config_destroy(&fresh);
         return;
     }
-    unsigned taken = reload_take(config, fresh);
+    bool reordered;
+    unsigned taken = reload_take(config, fresh, &reordered);
+    if (reordered)
+        broker_reorder(broker, rules);
+    else
+        rule_set_release(&rules);
     log_info("SIGHUP: the configuration was read, changes that take effect: %u", taken);
     config_destroy(&fresh);
     s_set_log(arguments, config);

@@ -38,6 +38,7 @@ typedef struct {
 #define FRONT(field) .area = BROKER, .offset = offsetof(broker_stats_t, front.field)
 #define GATE(field) .area = BROKER, .offset = offsetof(broker_stats_t, gate.field)
 #define ORDERER(field) .area = BROKER, .offset = offsetof(broker_stats_t, orderer.field)
+#define JOURNAL(field) .area = BROKER, .offset = offsetof(broker_stats_t, journal.field)
 #define WORKER(field) .area = WORKERS, .offset = offsetof(worker_stats_t, field)
 #define KERNEL(field) .area = PROCESS, .offset = offsetof(process_t, field)
 
@@ -63,6 +64,7 @@ static const metric_t s_metrics[] = {
      .label = "pipe", .value = "requests"},
     {FRONT(reply_wait), .label = "pipe", .value = "replies"},
     {ORDERER(report_wait), .label = "pipe", .value = "reports"},
+    {JOURNAL(wait), .label = "pipe", .value = "journal"},
     {WORKER(batch_wait), .label = "pipe", .value = "batches-", .numbered = true},
     {"seqpush_queue_length_messages", "Pushes kept for a client, sampled at each enqueue.",
      HISTOGRAM, ORDERER(queue_length)},
@@ -129,6 +131,17 @@ static const metric_t s_metrics[] = {
     {FRONT(denied), .label = "result", .names = denied_name, .count = DENIED_CAUSES},
     {ORDERER(denied_owner), .label = "result", .value = "denied_owner"},
     {"seqpush_publishers", "Peers that pushed lately.", GAUGE, FRONT(publishers)},
+    {"seqpush_journal_commit_seconds", "Commits of the journal.", HISTOGRAM, true,
+     JOURNAL(commit)},
+    {"seqpush_journal_batch_messages", "Pushes of a commit.", HISTOGRAM, JOURNAL(batch)},
+    {"seqpush_journal_commits_total", "Commits of the journal, by what became of them.", COUNTER,
+     JOURNAL(commits), .label = "result", .value = "kept"},
+    {JOURNAL(commits_failed), .label = "result", .value = "failed"},
+    {"seqpush_journal_unsaved_changes",
+     "Changes, most of them positions of clients, that the journal does not keep yet.", GAUGE,
+     ORDERER(unsaved)},
+    {"seqpush_journal_failing", "1 while the journal cannot be written, and pushes are refused.",
+     GAUGE, JOURNAL(failing)},
     {"seqpush_metrics_scrape_duration_seconds", "Making this text, the scrapes so far.", HISTOGRAM,
      true, .area = SCRAPES},
     {"seqpush_build_info", "Always 1; the version is the label.", GAUGE, .area = VERSION,

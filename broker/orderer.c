@@ -4,6 +4,7 @@
 #include "crew.h"
 #include "decider.h"
 #include "delivered.h"
+#include "keeper.h"
 #include "log.h"
 #include "pulse.h"
 #include "reply.h"
@@ -11,6 +12,7 @@
 #include <string.h>
 
 #define CHAINS_A_TURN 1 //  chains of requests taken before dispatches go out
+#define LAST_WITHIN 1000000000 //  ns that the journal has for what it is told at the end
 #define DRAIN_LOOK 5000000 //  ns between looks at what a drain waits for
 
 struct orderer {
@@ -19,6 +21,8 @@ struct orderer {
     core_t *core;
     crew_t *crew;
     decider_t decider;
+    keeper_t *keeper; //  NULL: there is no journal
+    int64_t draining_at; //  since when new pushes are refused
     bool drained;
     bool terminated;
 };
@@ -41,6 +45,18 @@ static crew_t *s_new_crew(const orderer_t *self)
     return crew;
 }
 
+static bool s_make_keeper(orderer_t *self)
+{
+    const orderer_settings_t *settings = &self->settings;
+    if (!settings->journal)
+        return true;
+    self->keeper = keeper_new(&(keeper_settings_t){.core = self->core,
+                                                   .journal = settings->journal,
+                                                   .memory_max = settings->core.memory_max,
+                                                   .stats = self->stats});
+    return self->keeper != NULL;
+}
+
 orderer_t *orderer_new(const orderer_settings_t *settings)
 {
     orderer_t *self = calloc(1, sizeof *self);
@@ -56,9 +72,14 @@ orderer_t *orderer_new(const orderer_settings_t *settings)
                                 .allow_endpoint = settings->allow_endpoint,
                                 .allow_count = settings->allow_count,
                                 .curve = settings->curve != NULL};
-    if (!self->crew)
+    if (!self->crew || !s_make_keeper(self))
         orderer_destroy(&self, 0);
     return self;
+}
+
+core_t *orderer_core(orderer_t *self)
+{
+    return self->core;
 }
 
 uint64_t orderer_kept(const orderer_t *self)
@@ -146,7 +167,8 @@ static void s_decide(orderer_t *self, request_t *request, int64_t now)
     decider_decide(&self->decider, request, now);
     //  What is unasked goes first: it was decided before the answer is given.
     s_do_effects(self);
-    pipe_put(self->settings.front, &request->item, 1);
+    if (!self->keeper || keeper_decided(self->keeper, request))
+        pipe_put(self->settings.front, &request->item, 1);
 }
 
 static bool s_take_requests(orderer_t *self, int64_t now)
@@ -157,14 +179,35 @@ static bool s_take_requests(orderer_t *self, int64_t now)
         if (!item)
             return i > 0;
         histogram_add(&self->stats->request_wait, (uint64_t)waited, 1);
+        decider_begin(&self->decider, (request_t *)item);
         while (item) {
             request_t *request = (request_t *)item;
             item = item->next;
-            s_decide(self, request, now);
+            if (!self->keeper || !keeper_take(self->keeper, request, self->decider.draining, now))
+                s_decide(self, request, now);
         }
         pipe_flush(self->settings.front);
     }
     return true;
+}
+
+//  Decides what the journal has done with.
+static bool s_take_kept(orderer_t *self, int64_t now)
+{
+    bool any = false, decide;
+    request_t *request;
+    while ((request = keeper_next(self->keeper, &decide))) {
+        any = true;
+        if (decide)
+            s_decide(self, request, now);
+        else
+            pipe_put(self->settings.front, &request->item, 1);
+    }
+    //  The end does not wait for a disk that is not well.
+    while (self->decider.draining && keeper_holds(self->keeper) &&
+           now - self->draining_at > LAST_WITHIN)
+        pipe_put(self->settings.front, &keeper_give_up(self->keeper)->item, 1);
+    return any;
 }
 
 //  ---- dispatches --------------------------------------------------------------------------------
@@ -186,6 +229,8 @@ static void s_flush(orderer_t *self)
 {
     crew_flush(self->crew);
     pipe_flush(self->settings.front);
+    if (self->keeper)
+        pipe_flush(self->settings.journal);
 }
 
 //  ---- the actor ---------------------------------------------------------------------------------
@@ -205,17 +250,32 @@ static void s_resize(orderer_t *self, zsock_t *control)
     crew_resize(self->crew, (unsigned)count);
 }
 
+static void s_begin_drain(orderer_t *self)
+{
+    self->decider.draining = true;
+    self->draining_at = pipe_clock();
+}
+
+static void s_take_rules(orderer_t *self, zsock_t *control)
+{
+    void *rules = NULL;
+    zsock_recv(control, "p", &rules);
+    core_set_rules(self->core, rules);
+}
+
 static void s_control(orderer_t *self, zsock_t *control)
 {
     char *command = zstr_recv_nowait(control);
     if (command && strcmp(command, "$TERM") == 0)
         self->terminated = true;
     else if (command && strcmp(command, "DRAIN") == 0)
-        self->decider.draining = true;
+        s_begin_drain(self);
     else if (command && strcmp(command, "ADD") == 0)
         s_add_worker(self, control);
     else if (command && strcmp(command, "RESIZE") == 0)
         s_resize(self, control);
+    else if (command && strcmp(command, "RULES") == 0)
+        s_take_rules(self, control);
     else if (command && strcmp(command, PULSE_COMMAND) == 0)
         stats_add(&self->stats->pulses, 1);
     zstr_free(&command);
@@ -239,7 +299,10 @@ static void s_look_at_drain(orderer_t *self, zsock_t *control)
 static long s_timeout(const orderer_t *self)
 {
     int64_t next = core_next_tick(self->core), now = pipe_clock();
-    if (self->decider.draining && !self->drained && next > now + DRAIN_LOOK)
+    if (self->keeper && keeper_next_tick(self->keeper) < next)
+        next = keeper_next_tick(self->keeper);
+    bool holds = self->keeper && keeper_holds(self->keeper);
+    if (self->decider.draining && (holds || !self->drained) && next > now + DRAIN_LOOK)
         next = now + DRAIN_LOOK;
     if (next == INT64_MAX)
         return -1;
@@ -248,13 +311,47 @@ static long s_timeout(const orderer_t *self)
 
 static void s_wait(orderer_t *self, zsock_t *control)
 {
-    zmq_pollitem_t items[STATS_WORKERS_MAX + 3] = {
-        {zsock_resolve(control), 0, ZMQ_POLLIN, 0},
-        {pipe_socket(self->settings.front), 0, ZMQ_POLLIN, 0},
-        {inquiry_socket(self->settings.inquiry), 0, ZMQ_POLLIN, 0}};
-    int count = 3 + crew_poll_items(self->crew, items + 3);
-    if (zmq_poll(items, count, s_timeout(self)) > 0 && items[0].revents)
+    pipe_t *front = self->settings.front, *queries = inquiry_pipe(self->settings.inquiry);
+    pipe_t *journal = self->settings.journal;
+    zmq_pollitem_t items[STATS_WORKERS_MAX + 4] = {{zsock_resolve(control), 0, ZMQ_POLLIN, 0},
+                                                   {NULL, pipe_descriptor(front), ZMQ_POLLIN, 0},
+                                                   {NULL, pipe_descriptor(queries), ZMQ_POLLIN, 0}};
+    int reports;
+    bool waits = crew_begin_wait(self->crew, items + 3, &reports);
+    zmq_pollitem_t *kept = &items[3 + reports];
+    waits &= pipe_begin_wait(front);
+    waits &= pipe_begin_wait(queries);
+    if (journal) {
+        *kept = (zmq_pollitem_t){NULL, pipe_descriptor(journal), ZMQ_POLLIN, 0};
+        waits &= pipe_begin_wait(journal);
+    }
+    if (waits)
+        zmq_poll(items, 3 + reports + (journal != NULL), s_timeout(self));
+    pipe_end_wait(front, items[1].revents);
+    pipe_end_wait(queries, items[2].revents);
+    crew_end_wait(self->crew, items + 3);
+    if (journal)
+        pipe_end_wait(journal, kept->revents);
+    if (items[0].revents)
         s_control(self, control);
+}
+
+//  Gives the journal the positions that it lacks, and waits until it has them, but not for a disk that
+//  is not well.
+static void s_tell_last(orderer_t *self)
+{
+    int64_t end = pipe_clock() + LAST_WITHIN;
+    pipe_t *journal = self->settings.journal;
+    zmq_pollitem_t item = {NULL, pipe_descriptor(journal), ZMQ_POLLIN, 0};
+    keeper_tell(self->keeper, true, pipe_clock());
+    while (pipe_flush(journal), keeper_is_busy(self->keeper) && pipe_clock() < end) {
+        if (s_take_kept(self, pipe_clock()))
+            continue;
+        if (pipe_begin_wait(journal))
+            zmq_poll(&item, 1, 10);
+        pipe_end_wait(journal, item.revents);
+        item.revents = 0;
+    }
 }
 
 void orderer_run(zsock_t *control, void *args)
@@ -262,9 +359,12 @@ void orderer_run(zsock_t *control, void *args)
     orderer_t *self = args;
     pthread_setname_np(pthread_self(), "orderer");
     zsock_signal(control, 0);
+    unsigned turn = 0;
     while (!self->terminated) {
         int64_t now = pipe_clock();
         bool busy = crew_take_reports(self->crew, now);
+        if (self->keeper)
+            busy |= s_take_kept(self, now);
         busy |= s_take_requests(self, now);
         busy |= inquiry_answer(self->settings.inquiry, self->core, now);
         if (core_next_tick(self->core) <= now)
@@ -272,14 +372,18 @@ void orderer_run(zsock_t *control, void *args)
         s_do_effects(self);
         s_dispatch(self, now);
         delivered_tell(self->core, self->settings.front, self->settings.instance);
+        if (self->keeper)
+            keeper_tell(self->keeper, false, now);
         s_flush(self);
         s_release_workers(self, control);
         s_look_at_drain(self, control);
         if (!busy)
             s_wait(self, control);
-        else
+        else if (++turn % CONTROL_EVERY == 0)
             s_control(self, control);
     }
+    if (self->keeper)
+        s_tell_last(self);
 }
 
 //  ---- the end -----------------------------------------------------------------------------------
@@ -307,6 +411,7 @@ void orderer_destroy(orderer_t **self_p, uint32_t linger)
         return;
     if (self->crew)
         s_close_endpoints(self, linger);
+    keeper_destroy(&self->keeper);
     core_destroy(&self->core);
     crew_destroy(&self->crew);
     free(self);

@@ -25,6 +25,7 @@ typedef struct {
     size_t allow_count;
     const certificate_t *curve; //  the broker's keys; NULL: no CURVE
     pipe_t *front; //  borrowed; the orderer's end
+    pipe_t *journal; //  borrowed; the orderer's end; NULL: nothing is kept
     pipe_t *const *workers; //  the orderer's ends, borrowed; the array is copied
     unsigned worker_count; //  to begin with
     inquiry_t *inquiry; //  borrowed: what operators ask
@@ -34,6 +35,9 @@ typedef struct {
 //  Main thread; nothing runs yet. Settings are copied, but for what they point to, which must
 //  outlive the orderer. NULL: no memory.
 orderer_t *orderer_new(const orderer_settings_t *settings);
+
+//  Main thread, before the orderer runs: the core, to be restored.
+core_t *orderer_core(orderer_t *self);
 
 //  Main thread, when all actors have ended: takes back dispatches that were left in a pipe.
 void orderer_take_back(orderer_t *self, pipe_item_t *dispatches);
@@ -46,6 +50,7 @@ void orderer_destroy(orderer_t **self_p, uint32_t linger);
 //  - On DRAIN it refuses new pushes, and says DRAINED once all that was released to receivers which
 //    are there is acknowledged.
 //  - On ADD it has another worker, the next one, by the pipe whose pointer follows.
+//  - On RULES it takes over the rule_set_t that follows, for clients that come later.
 //  - On RESIZE as many workers as follow share the endpoints. Of each that is to have none any more
 //    it says RELEASED with its number when that is so; the pipe is then main's again.
 void orderer_run(zsock_t *control, void *args);

@@ -50,31 +50,72 @@ static bool s_set(rule_t *rule, const char *match, const policy_t *policy,
     return rule->match && policy;
 }
 
-static bool s_make_rules(ordering_t *self, const config_t *config, char **error)
+static void s_free_rules(rule_t *rules, size_t count)
 {
-    size_t count = config->ordering.rule_count;
-    self->rules = calloc(count + 1, sizeof *self->rules);
-    for (; self->rules && self->count < count; self->count++) {
-        const config_rule_t *rule = &config->ordering.rules[self->count];
-        if (!s_set(&self->rules[self->count], rule->match,
-                   s_find(self, "ordering/rule/policy", rule->policy, error), rule))
-            return false;
+    for (size_t i = 0; rules && i < count; i++)
+        free((char *)rules[i].match);
+    free(rules);
+}
+
+//  The rules as configured, then the one for all others. NULL: it cannot be.
+static rule_t *s_make_rules(const ordering_t *self, const config_t *config, char **error)
+{
+    size_t count = config->ordering.rule_count, i = 0;
+    rule_t *rules = calloc(count + 1, sizeof *rules);
+    bool ok = rules != NULL;
+    for (; ok && i < count; i++) {
+        const config_rule_t *rule = &config->ordering.rules[i];
+        ok = s_set(&rules[i], rule->match,
+                   s_find(self, "ordering/rule/policy", rule->policy, error), rule);
     }
     config_rule_t rest = {.window = config->ordering.window,
                           .first_seq = config->ordering.first_seq,
                           .gap_timeout = config->ordering.gap_timeout,
                           .gap_alarm = config->ordering.gap_alarm,
                           .repair_delay = config->ordering.repair_delay};
-    return self->rules &&
-           s_set(&self->rules[count], "*",
-                 s_find(self, "ordering/policy", config->ordering.policy, error), &rest);
+    if (ok && s_set(&rules[count], "*",
+                    s_find(self, "ordering/policy", config->ordering.policy, error), &rest))
+        return rules;
+    s_free_rules(rules, count + 1);
+    return NULL;
+}
+
+//  False: the broker runs with a smaller backlog than the configuration has.
+static bool s_fit(const rule_t *rules, size_t count, uint32_t backlog, char **error)
+{
+    for (size_t i = 0; i < count; i++)
+        if (rules[i].settings.window > backlog / 2) {
+            if (asprintf(error,
+                         "ordering/window: %u is more than half of delivery/backlog, which is %u "
+                         "until a restart",
+                         rules[i].settings.window, backlog) < 0)
+                *error = NULL;
+            return false;
+        }
+    return true;
+}
+
+rule_set_t *ordering_rules(const ordering_t *self, const config_t *config, uint32_t backlog,
+                           char **error)
+{
+    *error = NULL;
+    size_t count = config->ordering.rule_count + 1;
+    rule_t *rules = s_make_rules(self, config, error);
+    rule_set_t *set = NULL;
+    if (rules && s_fit(rules, count, backlog, error))
+        set = rule_set_new(rules, count);
+    s_free_rules(rules, count);
+    return set;
 }
 
 ordering_t *ordering_new(const config_t *config, char **error)
 {
     *error = NULL;
     ordering_t *self = calloc(1, sizeof *self);
-    if (self && !(s_load_plugin(self, config, error) && s_make_rules(self, config, error)))
+    if (!self)
+        return NULL;
+    self->count = config->ordering.rule_count;
+    if (!s_load_plugin(self, config, error) || !(self->rules = s_make_rules(self, config, error)))
         ordering_destroy(&self);
     return self;
 }
@@ -97,9 +138,7 @@ void ordering_destroy(ordering_t **self_p)
     ordering_t *self = *self_p;
     if (!self)
         return;
-    for (size_t i = 0; self->rules && i <= self->count; i++)
-        free((char *)self->rules[i].match);
-    free(self->rules);
+    s_free_rules(self->rules, self->count + 1);
     plugin_unload(&self->plugin);
     free(self);
     *self_p = NULL;

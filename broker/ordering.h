@@ -19,6 +19,11 @@ ordering_t *ordering_new(const config_t *config, char **error);
 //  Sets what the core is to know of it: the policy and settings of clients, and the rules.
 void ordering_apply(const ordering_t *self, core_settings_t *settings);
 
+//  The rules that another configuration asks for, the last of which matches all; with the plug-in that
+//  is loaded, and within half of `backlog`. The caller is their user. NULL: as of ordering_new.
+rule_set_t *ordering_rules(const ordering_t *self, const config_t *config, uint32_t backlog,
+                           char **error);
+
 //  Frees it and unloads the plug-in. Takes NULL.
 void ordering_destroy(ordering_t **self_p);
 

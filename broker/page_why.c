@@ -6,6 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
+//  Bytes of each of the two parts of an advice.
+#define ADVICE_MAX (PAGE_WHY_MAX - 16)
+
 const char *page_state_name(explain_state_t state)
 {
     static const char *const names[EXPLAIN_STATES] = {
@@ -39,7 +42,8 @@ static double s_seconds(int64_t ns)
     return ns > 0 ? (double)ns * 1e-9 : 0;
 }
 
-void page_why(char why[PAGE_WHY_MAX], const explain_row_t *row, int64_t now)
+//  The one reason that the state names.
+static void s_reason(char why[PAGE_WHY_MAX], const explain_row_t *row, int64_t now)
 {
     char many[48];
     double still = s_seconds(now - row->key.since);
@@ -76,40 +80,49 @@ void page_why(char why[PAGE_WHY_MAX], const explain_row_t *row, int64_t now)
     }
 }
 
-static void s_advise_on_gap(char advice[PAGE_WHY_MAX], const explain_client_t *client)
+void page_why(char why[PAGE_WHY_MAX], const explain_row_t *row, int64_t now)
+{
+    char many[48];
+    s_reason(why, row, now);
+    if (row->state == EXPLAIN_GAP || row->held == 0)
+        return;
+    size_t used = strlen(why);
+    snprintf(why + used, PAGE_WHY_MAX - used, "; besides, seq %" PRIu64 " is missing, and %s",
+             row->position.seq + 1, s_held(many, row->held));
+}
+
+static void s_advise_on_gap(char advice[ADVICE_MAX], const explain_client_t *client)
 {
     const position_t *at = &client->row.position;
     uint64_t from = at->seq + 1, to = client->first_held - 1;
     if (client->gives_up_in != INT64_MAX)
-        snprintf(advice, PAGE_WHY_MAX, "the policy gives up what is missing in %.1f s",
+        snprintf(advice, ADVICE_MAX, "the policy gives up what is missing in %.1f s",
                  s_seconds(client->gives_up_in));
     else if (client->first_held)
-        snprintf(advice, PAGE_WHY_MAX,
+        snprintf(advice, ADVICE_MAX,
                  "%spush seqs %" PRIu64 " to %" PRIu64
                  " again, or give them up: seqpush skip CLIENT %" PRIu64 " %" PRIu64
                  " --epoch %" PRIu64,
                  client->repairs ? "publishers were asked and have not sent it: " : "", from, to,
                  from, to, at->epoch);
     else
-        snprintf(advice, PAGE_WHY_MAX,
+        snprintf(advice, ADVICE_MAX,
                  "push seq %" PRIu64 " again, or give it up: seqpush skip CLIENT", from);
 }
 
-static void s_advise_on_receiver(char advice[PAGE_WHY_MAX], const explain_receiver_t *receiver)
+static void s_advise_on_receiver(char advice[ADVICE_MAX], const explain_receiver_t *receiver)
 {
     const char *reason = receiver->worker_full ? "the endpoint takes nothing more"
                                                : "the receiver does not acknowledge";
-    snprintf(advice, PAGE_WHY_MAX,
+    snprintf(advice, ADVICE_MAX,
              "%s: look at the receiver at %s, or take its clients from it: seqpush detach "
              "RECEIVER",
              reason, *receiver->endpoint ? receiver->endpoint : "its endpoint");
 }
 
-void page_advice(char advice[PAGE_WHY_MAX], const explain_client_t *client, int64_t now)
+//  What helps against the one reason that the state names.
+static void s_advise(char advice[PAGE_WHY_MAX], const explain_client_t *client)
 {
-    *advice = '\0';
-    if (now - client->row.key.since < EXPLAIN_STUCK)
-        return;
     switch (client->row.state) {
     case EXPLAIN_GAP:
         s_advise_on_gap(advice, client);
@@ -126,4 +139,18 @@ void page_advice(char advice[PAGE_WHY_MAX], const explain_client_t *client, int6
     case EXPLAIN_STATES:
         return;
     }
+}
+
+void page_advice(char advice[PAGE_WHY_MAX], const explain_client_t *client, int64_t now)
+{
+    *advice = '\0';
+    if (now - client->row.key.since < EXPLAIN_STUCK)
+        return;
+    s_advise(advice, client);
+    if (client->row.state == EXPLAIN_GAP || !client->hole)
+        return;
+    size_t used = strlen(advice);
+    char besides[ADVICE_MAX];
+    s_advise_on_gap(besides, client);
+    snprintf(advice + used, PAGE_WHY_MAX - used, "; %s", besides);
 }

@@ -8,7 +8,7 @@
 
 #include "explain.h"
 
-#define PAGE_WHY_MAX 512
+#define PAGE_WHY_MAX 1024
 
 //  The state's name as it goes into JSON: idle, gap, unattached, ...
 const char *page_state_name(explain_state_t state);

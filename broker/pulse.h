@@ -14,6 +14,9 @@
 //  What the actor is sent; its answer is to add 1 to its pulses.
 #define PULSE_COMMAND "PULSE"
 
+//  Turns of a busy actor between looks at its control pipe, each of which is a system call or two.
+#define CONTROL_EVERY 64
+
 typedef struct {
     uint64_t awaited; //  answers that there are when the last question was answered
 } pulse_t;

@@ -37,8 +37,10 @@ typedef struct {
     };
     uint8_t id_size;
     uint8_t outcome; //  outcome_t; OUTCOME_ACCEPTED until somebody refuses it
-    bool numberless; //  came with seq 0
-    bool unreceived; //  accepted: no receiver is attached for the client
+    bool numberless : 1; //  came with seq 0
+    bool unreceived : 1; //  accepted: no receiver is attached for the client
+    bool written : 1; //  given to the journal; if it is numberless, with the seq that it is to get
+    bool stored : 1; //  the journal keeps it
 } push_t;
 
 //  A place in a client's stream; compared by epoch, then by seq.

@@ -47,6 +47,16 @@ static void s_swap_keys(config_t *a, config_t *b)
     b->security.key_count = count;
 }
 
+static void s_swap_rules(config_t *a, config_t *b)
+{
+    config_rule_t *rules = a->ordering.rules;
+    size_t count = a->ordering.rule_count;
+    a->ordering.rules = b->ordering.rules;
+    a->ordering.rule_count = b->ordering.rule_count;
+    b->ordering.rules = rules;
+    b->ordering.rule_count = count;
+}
+
 static void s_swap(const config_key_t *key, config_t *a, config_t *b)
 {
     void *one = config_key_field(key, a), *other = config_key_field(key, b);
@@ -54,9 +64,15 @@ static void s_swap(const config_key_t *key, config_t *a, config_t *b)
         char *text = *(char **)one;
         *(char **)one = *(char **)other;
         *(char **)other = text;
+    } else if (key->type == KEY_SECTIONS && key->section == SECTION_RULE) {
+        s_swap_rules(a, b);
     } else if (key->type == KEY_SECTIONS) {
         assert(key->section == SECTION_ACCESS);
         s_swap_keys(a, b);
+    } else if (key->type == KEY_UINT64) {
+        uint64_t number = *(uint64_t *)one;
+        *(uint64_t *)one = *(uint64_t *)other;
+        *(uint64_t *)other = number;
     } else {
         assert(key->type == KEY_UINT32);
         uint32_t number = *(uint32_t *)one;
@@ -89,11 +105,15 @@ static bool s_take(const config_key_t *key, config_t *running, config_t *fresh)
     return takes;
 }
 
-unsigned reload_take(config_t *running, config_t *fresh)
+unsigned reload_take(config_t *running, config_t *fresh, bool *reordered)
 {
     unsigned taken = 0;
-    for (const config_key_t *key = config_keys; key->path; key++)
-        if (!config_key_is_in_section(key))
-            taken += s_take(key, running, fresh);
+    *reordered = false;
+    for (const config_key_t *key = config_keys; key->path; key++) {
+        if (config_key_is_in_section(key) || !s_take(key, running, fresh))
+            continue;
+        taken++;
+        *reordered |= strncmp(key->path, "ordering/", strlen("ordering/")) == 0;
+    }
     return taken;
 }

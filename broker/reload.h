@@ -10,7 +10,7 @@
 #include "config.h"
 
 //  Takes over into `running` what takes effect while the broker runs; `fresh` gets the old values in
-//  return. Returns how many keys take effect.
-unsigned reload_take(config_t *running, config_t *fresh);
+//  return. Returns how many keys take effect; `*reordered`: clients that come are ordered in another way.
+unsigned reload_take(config_t *running, config_t *fresh, bool *reordered);
 
 #endif

@@ -56,6 +56,8 @@ typedef struct request {
     uint8_t *reply; //  a packed Reply, malloc'ed; NULL: none
     size_t reply_size;
 
+    uint32_t awaits; //  with a journal: number of the change that the reply waits for
+
     struct arena *arena; //  what protobuf-c unpacked into; NULL for a PushBatch
     const Seqpush__V1__Request *body; //  NULL for a PushBatch
 

@@ -1,43 +1,77 @@
-//  rule.c - the rules of the core: which policy and settings a client has
+//  rule.c - rules over client ids; see rule.h
 
-#include "core_state.h"
+#include "rule.h"
 #include "glob.h"
 #include <stdlib.h>
 #include <string.h>
 
+//  A rule that knows its set. The rule comes first, so that a pointer to one leads to the other.
+typedef struct {
+    rule_t rule;
+    rule_set_t *set;
+} member_t;
+
+struct rule_set {
+    uint32_t users;
+    size_t count;
+    member_t members[];
+};
+
+static void s_free(rule_set_t *self)
+{
+    for (size_t i = 0; i < self->count; i++)
+        free((char *)self->members[i].rule.match);
+    free(self);
+}
+
 //  A policy without a window has none, whatever the configuration says.
-static void s_set(rule_t *rule, const rule_t *from)
+static bool s_add(rule_set_t *self, const rule_t *rule)
 {
-    *rule = *from;
-    if (from->policy->kind != POLICY_WINDOW)
-        rule->settings.window = 0;
+    member_t *member = &self->members[self->count++];
+    member->rule = *rule;
+    member->set = self;
+    if (rule->policy->kind != POLICY_WINDOW)
+        member->rule.settings.window = 0;
+    return (member->rule.match = strdup(rule->match)) != NULL;
 }
 
-bool rule_make_all(core_t *self)
+rule_set_t *rule_set_new(const rule_t *rules, size_t count)
 {
-    const core_settings_t *settings = &self->settings;
-    rule_t rest = {"*",
-                   settings->policy,
-                   {settings->window, settings->first_seq, settings->gap_timeout,
-                    settings->gap_alarm, settings->repair_delay}};
-    self->rules = calloc(settings->rule_count + 1, sizeof *self->rules);
-    if (!self->rules)
-        return false;
-    for (size_t i = 0; i < settings->rule_count; i++)
-        s_set(&self->rules[i], &settings->rules[i]);
-    s_set(&self->rules[settings->rule_count], &rest);
-    return true;
+    rule_set_t *self = calloc(1, sizeof *self + count * sizeof self->members[0]);
+    if (!self)
+        return NULL;
+    self->users = 1;
+    for (size_t i = 0; i < count; i++)
+        if (!s_add(self, &rules[i])) {
+            s_free(self);
+            return NULL;
+        }
+    return self;
 }
 
-const rule_t *rule_of(const core_t *self, const void *id, size_t id_size)
+void rule_set_release(rule_set_t **self_p)
 {
-    const rule_t *rule = self->rules;
-    while (!glob_match(rule->match, id, id_size))
-        rule++;
-    return rule;
+    rule_set_t *self = *self_p;
+    if (self && --self->users == 0)
+        s_free(self);
+    *self_p = NULL;
 }
 
-void rule_fini(core_t *self)
+const rule_t *rule_set_match(const rule_set_t *self, const void *id, size_t id_size)
 {
-    free(self->rules);
+    const member_t *member = self->members;
+    while (!glob_match(member->rule.match, id, id_size))
+        member++;
+    return &member->rule;
+}
+
+void rule_keep(const rule_t *rule)
+{
+    ((const member_t *)rule)->set->users++;
+}
+
+void rule_drop(const rule_t *rule)
+{
+    rule_set_t *set = ((const member_t *)rule)->set;
+    rule_set_release(&set);
 }

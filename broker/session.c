@@ -182,3 +182,9 @@ void core_detach(core_t *self, receiver_t *receiver)
 {
     s_end(self, receiver);
 }
+
+void core_expel(core_t *self, receiver_t *receiver)
+{
+    effect_tell_detached(self, receiver, NULL, "asked");
+    s_end(self, receiver);
+}

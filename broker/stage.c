@@ -180,6 +180,7 @@ void policy_replace(policy_stage_t *stage)
         return;
     bool announced = retention_drop_unhanded(stage->core, client);
     if (notice) {
+        change_drop(stage->core, client, from, seq - 1);
         //  One notice, however often it grows.
         stats_add(&stage->core->stats->gap_notices, !announced);
         retention_put_notice(stage->core, client, seq - 1, notice, stage->now);

@@ -181,6 +181,7 @@ typedef struct {
     stats_t endpoints_moved; //  from one worker to another
     stats_t attaches; //  Attach requests granted
     stats_t denied_owner; //  requests for a receiver or endpoint that belongs to another key
+    stats_t unsaved; //  gauge: changes, most of them positions, that the journal does not keep yet
     stats_t takeovers; //  clients or endpoints taken over by another receiver
     stats_t receivers_timed_out;
     stats_t pulses; //  signs of life given to the main thread
@@ -210,6 +211,16 @@ typedef struct {
     _Alignas(STATS_LINE) stats_t inflight_messages;
 } worker_stats_t;
 
+typedef struct {
+    stats_t commits; //  groups that are kept
+    stats_t commits_failed; //  groups that the disk refused
+    stats_t failing; //  gauge: 1 while it does
+    stats_t pulses; //  signs of life given to the main thread
+    histogram_t commit; //  ns, of a group
+    histogram_t batch; //  pushes of a group
+    histogram_t wait; //  ns, pipe from the orderer
+} journal_stats_t;
+
 //  All figures of a broker. The workers' are appended as workers are added and stay until the end.
 #define STATS_WORKERS_MAX 256
 
@@ -218,6 +229,7 @@ typedef struct {
     _Alignas(STATS_LINE) gate_stats_t gate;
     _Alignas(STATS_LINE) orderer_stats_t orderer;
     _Alignas(STATS_LINE) _Atomic(worker_stats_t *) workers[STATS_WORKERS_MAX];
+    _Alignas(STATS_LINE) journal_stats_t journal;
     stats_t worker_count; //  gauge: workers that run
     uint64_t instance;
     int64_t started; //  monotonic ns

@@ -19,6 +19,7 @@ void stream_announce(core_t *self, client_t *client, uint64_t from, uint64_t to,
                      int64_t now)
 {
     client_note_gap(client, from, to);
+    change_gap(self, client, client->epoch, from, to);
     stats_add(&self->stats->gap_notices, 1);
     retention_put_notice(self, client, to, notice, now);
 }

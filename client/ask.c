@@ -1,7 +1,8 @@
-/*  ask.c - Skip and Reset, whose callers wait for the answer */
+/*  ask.c - Skip, Reset and an operator's Detach, whose callers wait for the answer */
 
 #include "publisher_state.h"
 #include <errno.h>
+#include <stdlib.h>
 
 void ask_answer(seqpush_publisher_t *self, uint64_t request_id, int rc,
                 const Seqpush__V1__Position *position)
@@ -78,4 +79,45 @@ int seqpush_publisher_reset(seqpush_publisher_t *self, const void *client_id, si
     request.body_case = SEQPUSH__V1__REQUEST__BODY_RESET;
     request.reset = &reset;
     return s_ask(self, &request, position, timeout_ms);
+}
+
+static bool s_is_id(const void *id, size_t size)
+{
+    return id && size > 0 && size <= SEQPUSH_ID_MAX;
+}
+
+//  The ids as the wire has them; NULL with errno set.
+static ProtobufCBinaryData *s_list_ids(const seqpush_id_t *clients, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!s_is_id(clients[i].id, clients[i].size)) {
+            errno = EINVAL;
+            return NULL;
+        }
+    }
+    ProtobufCBinaryData *ids = calloc(count ? count : 1, sizeof *ids);
+    for (size_t i = 0; ids && i < count; i++)
+        ids[i] = (ProtobufCBinaryData){clients[i].size, (uint8_t *)clients[i].id};
+    return ids;
+}
+
+int seqpush_publisher_detach(seqpush_publisher_t *self, const void *receiver_id,
+                             size_t receiver_id_size, const seqpush_id_t *clients, size_t count,
+                             int timeout_ms)
+{
+    if (!s_is_id(receiver_id, receiver_id_size))
+        return -EINVAL;
+    ProtobufCBinaryData *ids = s_list_ids(clients, count);
+    if (!ids)
+        return -errno;
+    Seqpush__V1__Detach detach = SEQPUSH__V1__DETACH__INIT;
+    detach.receiver_id = (ProtobufCBinaryData){receiver_id_size, (uint8_t *)receiver_id};
+    detach.client_ids = ids;
+    detach.n_client_ids = count;
+    Seqpush__V1__Request request = SEQPUSH__V1__REQUEST__INIT;
+    request.body_case = SEQPUSH__V1__REQUEST__BODY_DETACH;
+    request.detach = &detach;
+    int rc = s_ask(self, &request, NULL, timeout_ms);
+    free(ids);
+    return rc;
 }

@@ -40,12 +40,18 @@ static seqpush_outcome_t s_outcome_of_error(const char *code)
     return strcmp(code, "forbidden") == 0 ? SEQPUSH_FORBIDDEN : SEQPUSH_INVALID;
 }
 
+//  What was asked for is not there, or the broker refuses it.
+static int s_errno_of_error(const char *code)
+{
+    return strcmp(code, "unknown_receiver") == 0 ? -ENOENT : -EPROTO;
+}
+
 static void s_on_error(seqpush_publisher_t *self, const Seqpush__V1__Reply *reply)
 {
     uint64_t id = reply->request_id;
     self->stats.errors++;
     if (id & ASK_ID) {
-        ask_answer(self, id, -EPROTO, NULL);
+        ask_answer(self, id, s_errno_of_error(reply->error->code), NULL);
     } else if (id && id <= self->outbox.last_request_id) {
         outcome_decide(self, id, id, (verdict_t){.all = s_outcome_of_error(reply->error->code)});
         outbox_note_answer(&self->outbox, reply->instance, id, id);
@@ -70,6 +76,9 @@ static void s_on_reply(seqpush_publisher_t *self, const Seqpush__V1__Reply *repl
         break;
     case SEQPUSH__V1__REPLY__BODY_POSITION:
         ask_answer(self, reply->request_id, 0, reply->position);
+        break;
+    case SEQPUSH__V1__REPLY__BODY_DETACHED:
+        ask_answer(self, reply->request_id, 0, NULL);
         break;
     default:
         break; //  unasked news that this library does not use

@@ -158,6 +158,19 @@ int seqpush_publisher_reset(seqpush_publisher_t *self, const void *client_id, si
                             uint64_t epoch, uint64_t next_seq, seqpush_position_t *position,
                             int timeout_ms);
 
+typedef struct {
+    const void *id;
+    size_t size; //  1 to 64 bytes
+} seqpush_id_t;
+
+//  Takes clients (`count` of them, by name; 0: all, prefixes too) from a receiver, as an operator: it
+//  is told, and does not attach them again by itself. Waits as seqpush_publisher_skip does. Returns 0,
+//  -ETIMEDOUT, -ENOENT if there is no such receiver, or it has none of these clients by name; -EPROTO,
+//  -EINVAL or -EINTR.
+int seqpush_publisher_detach(seqpush_publisher_t *self, const void *receiver_id,
+                             size_t receiver_id_size, const seqpush_id_t *clients, size_t count,
+                             int timeout_ms);
+
 const seqpush_publisher_stats_t *seqpush_publisher_stats(const seqpush_publisher_t *self);
 
 //  ---- positions that survive a restart ----------------------------------------------------------

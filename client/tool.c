@@ -12,9 +12,14 @@ static const struct {
     {"push", push_run, "push the lines of a file or of standard input"},
     {"receive", receive_run, "receive clients' pushes and print them"},
     {"status", status_run, "print the broker's figures"},
+    {"top", top_run, "show what the broker does, again and again"},
+    {"clients", clients_run, "list clients, those that do not move first"},
+    {"explain", explain_run, "tell why a client does not move"},
     {"skip", skip_run, "give up seqs that are missing"},
     {"reset", reset_run, "start a client's sequence over in a new epoch"},
+    {"detach", detach_run, "take clients from a receiver"},
     {"keygen", keygen_run, "make a CURVE key pair"},
+    {"journal", journal_run, "look into the store of a broker that does not run"},
     {"bench", bench_run, "put load on a broker and check every push"},
 };
 

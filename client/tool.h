@@ -98,10 +98,32 @@ bool tool_interrupted(void);
 
 //  ---- the broker's figures ----------------------------------------------------------------------
 
-//  Gets `path` from the broker's http address. Returns the body, which the caller frees, or NULL
-//  with
-//  `*error` set to a sentence that the caller frees.
-char *tool_http_get(const tool_t *tool, const char *path, char **error);
+//  Gets `path` from the broker's http address, and `*status`, the status of the answer. Returns the
+//  body, which the caller frees, or NULL with `*error` set to a sentence that the caller frees.
+char *tool_http_get(const tool_t *tool, const char *path, long *status, char **error);
+
+//  The same as JSON. The caller has the reference. NULL: it was said why not.
+json_t *tool_api_get(const tool_t *tool, const char *path);
+
+//  Bytes of an id as a part of a path. The caller frees it. NULL: no memory.
+char *tool_api_encode(const void *id, size_t size);
+
+//  What stands at a path of members, separated by slashes; NULL if nothing does.
+const json_t *tool_find(const json_t *from, const char *path);
+
+#define TOOL_FIGURE_MAX 32
+
+typedef enum { TOOL_COUNT, TOOL_BYTES, TOOL_AGE, TOOL_RATE } tool_form_t;
+
+//  A figure as a person reads it; "-" if it is no number. Ages are in seconds. Returns `text`, or a
+//  constant.
+const char *tool_figure(char text[TOOL_FIGURE_MAX], const json_t *figure, tool_form_t form);
+
+#define TOOL_ID_TEXT (4 * SEQPUSH_ID_MAX + 8)
+
+//  The id `name` of an object as it can be printed: what would move the cursor is escaped. Bytes that
+//  are no text are in base64, with "base64:" before them; "-" if there is no id.
+const char *tool_id_text(char text[TOOL_ID_TEXT], const json_t *object, const char *name);
 
 //  ---- lines of input ----------------------------------------------------------------------------
 
@@ -204,9 +226,14 @@ void tool_positions_each(const tool_positions_t *self,
 int push_run(tool_t *tool, int argc, char **argv);
 int receive_run(tool_t *tool, int argc, char **argv);
 int status_run(tool_t *tool, int argc, char **argv);
+int explain_run(tool_t *tool, int argc, char **argv);
+int clients_run(tool_t *tool, int argc, char **argv);
+int top_run(tool_t *tool, int argc, char **argv);
+int detach_run(tool_t *tool, int argc, char **argv);
 int skip_run(tool_t *tool, int argc, char **argv);
 int keygen_run(tool_t *tool, int argc, char **argv);
 int reset_run(tool_t *tool, int argc, char **argv);
+int journal_run(tool_t *tool, int argc, char **argv);
 int bench_run(tool_t *tool, int argc, char **argv);
 
 #endif

@@ -158,7 +158,8 @@ static void s_add_enqueue(json_t *report, const tool_t *tool)
 {
     static const char *const marks[] = {"p50", "p99", "p999"};
     char *error = NULL;
-    char *body = tool_http_get(tool, "/api/status", &error);
+    long http = 0;
+    char *body = tool_http_get(tool, "/api/status", &http, &error);
     json_t *status = body ? json_loads(body, 0, NULL) : NULL;
     json_t *enqueue = json_object_get(json_object_get(status, "orderer"), "enqueue");
     for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {

@@ -56,15 +56,7 @@ static long s_perform(const char *url, body_t *body, const char **reason)
     return status;
 }
 
-static char *s_error(const char *url, long status, const char *reason)
-{
-    char *error = NULL;
-    int size = status ? asprintf(&error, "%s: http status %ld", url, status)
-                      : asprintf(&error, "%s: %s", url, reason);
-    return size < 0 ? NULL : error;
-}
-
-char *tool_http_get(const tool_t *tool, const char *path, char **error)
+char *tool_http_get(const tool_t *tool, const char *path, long *status, char **error)
 {
     const char *scheme = strstr(tool->http, "://") ? "" : "http://";
     char *url;
@@ -73,12 +65,13 @@ char *tool_http_get(const tool_t *tool, const char *path, char **error)
     body_t body = {0};
     const char *reason;
     curl_global_init(CURL_GLOBAL_DEFAULT);
-    long status = s_perform(url, &body, &reason);
+    *status = s_perform(url, &body, &reason);
     curl_global_cleanup();
-    if (status == 200 && !body.bytes)
+    if (*status && !body.bytes)
         body.bytes = calloc(1, 1);
-    if (status != 200) {
-        *error = s_error(url, status, reason);
+    if (!*status) {
+        if (asprintf(error, "%s: %s", url, reason) < 0)
+            *error = NULL;
         free(body.bytes);
         body.bytes = NULL;
     }

@@ -88,8 +88,7 @@ static void s_open(worker_t *self, dispatch_t *dispatch)
     int rc = endpoint_open(dispatch->endpoint);
     if (rc < 0)
         log_limited(LOG_ENDPOINTS, LOG_LEVEL_ERROR, "worker %u cannot open %s: %s",
-                    self->settings.number, endpoint_address(dispatch->endpoint),
-                    zmq_strerror(-rc));
+                    self->settings.number, endpoint_address(dispatch->endpoint), zmq_strerror(-rc));
     stats_add(&self->stats->endpoints, 1);
     s_give_back(self, dispatch);
 }
@@ -268,14 +267,18 @@ static void s_control(worker_t *self, zsock_t *control)
 
 static void s_wait(worker_t *self, zsock_t *control)
 {
+    pipe_t *orderer = self->settings.orderer;
     zmq_pollitem_t items[] = {{zsock_resolve(control), 0, ZMQ_POLLIN, 0},
-                              {pipe_socket(self->settings.orderer), 0, ZMQ_POLLIN, 0}};
+                              {NULL, pipe_descriptor(orderer), ZMQ_POLLIN, 0}};
     long timeout = -1;
     if (self->blocked.first) {
         int64_t left = self->retry_at - pipe_clock();
         timeout = left > 0 ? (long)((left + 999999) / 1000000) : 0;
     }
-    if (zmq_poll(items, 2, timeout) > 0 && items[0].revents)
+    if (pipe_begin_wait(orderer))
+        zmq_poll(items, 2, timeout);
+    pipe_end_wait(orderer, items[1].revents);
+    if (items[0].revents)
         s_control(self, control);
 }
 
@@ -286,13 +289,14 @@ void worker_run(zsock_t *control, void *args)
     snprintf(name, sizeof name, "worker-%u", self->settings.number);
     pthread_setname_np(pthread_self(), name);
     zsock_signal(control, 0);
+    unsigned turn = 0;
     while (!self->terminated) {
         bool busy = s_take(self);
         busy |= s_send_some(self);
         pipe_flush(self->settings.orderer);
         if (!busy)
             s_wait(self, control);
-        else
+        else if (++turn % CONTROL_EVERY == 0)
             s_control(self, control);
     }
 }

@@ -3,7 +3,8 @@ import dataclasses
 import statistics
 from typing import Callable
 
-from parts import (CLIENTS, ENQUEUE, IDLE, KIB, KIB_SINGLE, MODERATE, ORDERED, PEERS, PEERS_KIB, SHUFFLED,
+from parts import (CLIENTS, DISKS, DISKS_KIB, ENQUEUE, IDLE, JOURNAL, JOURNAL_KIB, KIB, KIB_SINGLE, MODERATE,
+                   ORDERED, PEERS, PEERS_KIB, RESTART, SHUFFLED,
                    SINGLE, SLOWNESS, STOPPED, TRICKLE, WORKERS)
 from stage import CLASSES, DEADLINE, GAP_TIMEOUT, IDS, INSERT
 
@@ -116,6 +117,10 @@ AIMS = [
     Aim("earliest gap notice / gap_timeout", figure(DEADLINE, "broker", "earliest"), least=1.0),
     Aim("latest gap notice, ms", figure(DEADLINE, "broker", "latest_ms"),
         most=1.05 * GAP_TIMEOUT + 10),
+    Aim("rate with journal / without, 64 B", over(JOURNAL, "broker", RATE, "journal")),
+    Aim("rate with journal / without, 1 KiB", over(JOURNAL_KIB, "broker", RATE, "journal")),
+    Aim("ready again with 10 pushes a client, s", lambda r: max(
+        report["ready_s"] for report in r[RESTART].values()), most=5),
     Aim("rate / NATS core, 64 B", over(PEERS, "NATS core"), least=2, goal=3),
     Aim("CPU / NATS core, 64 B", over(PEERS, "NATS core", CPU), most=0.5, goal=0.33),
     Aim("rate / NATS core, 1 KiB", over(PEERS_KIB, "NATS core"), least=1.4, goal=2),
@@ -125,4 +130,9 @@ AIMS = [
     Aim("rate / Redis streams, 64 B", over(PEERS, "Redis streams"), least=6, goal=10),
     Aim("rate / mosquitto QoS 0, 64 B", over(PEERS, "mosquitto QoS 0"), least=24, goal=40),
     Aim("rate / mosquitto QoS 1, 64 B", over(PEERS, "mosquitto QoS 1"), least=45, goal=80),
+    *(Aim(f"rate / {name}, {size}", over(workload, peer, RATE, "journal"))
+      for workload, size in ((DISKS, "64 B"), (DISKS_KIB, "1 KiB"))
+      for name, peer in (("Redis, appendfsync always", "Redis streams, appendfsync always"),
+                         ("JetStream, sync always", "NATS JetStream, file, sync_interval always"),
+                         ("JetStream, file", "NATS JetStream, file, synced every 2 min"))),
 ]

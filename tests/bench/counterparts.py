@@ -15,6 +15,7 @@ from job import run
 from harness import BUILD, DEADLINE, SEQPUSH, Broker, Process, wait_until
 
 THREADS = 4  # of the design with one lock: one a publisher
+DISK = BUILD / "bench"  # a folder on the disk on which the project lies
 ENQUEUE = ("enqueue_p50_us", "enqueue_p99_us", "enqueue_p999_us")
 
 
@@ -39,6 +40,19 @@ def load_broker(broker, job, **options):
 def broker(job, *settings):
     with serving(Broker(*settings)) as server:
         return {**load_broker(server, job), "memory": server.memory()}
+
+
+@contextlib.contextmanager
+def journal():
+    """The settings of a store on the disk, which goes in the end."""
+    DISK.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="store-", dir=DISK) as store:
+        yield "journal/engine=lmdb", f"journal/path={store}"
+
+
+def journalled(job):
+    with journal() as settings:
+        return broker(job, *settings)
 
 
 class Routed(Process):
@@ -97,7 +111,8 @@ class Peer:
     """A server of another project, with a directory and a port of its own."""
 
     def __init__(self, *command, config=None):
-        self.directory = tempfile.TemporaryDirectory(prefix="seqpush-bench-")
+        DISK.mkdir(parents=True, exist_ok=True)
+        self.directory = tempfile.TemporaryDirectory(prefix="peer-", dir=DISK)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -158,6 +173,38 @@ PEERS = {
     "mosquitto QoS 0": on_peer("qos0", *MOSQUITTO, config=MOSQUITTO_CONFIG),
     "mosquitto QoS 1": on_peer("qos1", *MOSQUITTO, config=MOSQUITTO_CONFIG),
 }
+
+
+#  What is answered is on the disk; what the server does not have the setting for is left out.
+REDIS_SYNCED = (*REDIS[:REDIS.index("--appendonly")], "--appendonly", "yes", "--appendfsync", "always",
+                "--auto-aof-rewrite-percentage", "0", "--dir", "{directory}")
+NATS_SYNCED_CONFIG = "jetstream {{ store_dir: \"{directory}\", sync_interval: always }}\n"
+SYNCED = {
+    "Redis streams, appendfsync always": on_peer("streams", *REDIS_SYNCED),
+    "NATS JetStream, file, sync_interval always": on_peer(
+        "jetstream-file", *NATS, "--config", "config", config=NATS_SYNCED_CONFIG),
+}
+
+#  In files that are synced now and then: every 2 minutes with NATS.
+STORED = {"NATS JetStream, file, synced every 2 min": on_peer(
+    "jetstream-file", *NATS, "--jetstream", "--store_dir", "{directory}")}
+
+
+def nats_syncs_always():
+    """Servers before 2.10 do not have the setting."""
+    if not shutil.which(NATS[0]):
+        return False
+    with tempfile.NamedTemporaryFile("w") as config:
+        config.write(NATS_SYNCED_CONFIG.format(directory="/nowhere"))
+        config.flush()
+        return subprocess.run([NATS[0], "-t", "--config", config.name],
+                              capture_output=True).returncode == 0
+
+
+def peers_on_disk():
+    synced = {name: peer for name, peer in SYNCED.items()
+              if peer.program != NATS[0] or nats_syncs_always()}
+    return {**synced, **STORED}
 
 
 def missing_peers():

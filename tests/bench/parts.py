@@ -19,6 +19,9 @@ ENQUEUE = "enqueue, in order, at half the peak rate"
 MODERATE_RATE = 50_000  # pushes/s
 MODERATE = f"enqueue, in order, at {MODERATE_RATE:,} pushes/s"
 TRICKLE = "1,000 pushes/s one by one, from push to receipt"
+JOURNAL, JOURNAL_KIB = "64 B, 64 a frame, shuffled, journal", "1 KiB, 64 a frame, shuffled, journal"
+DISKS, DISKS_KIB = "64 B, in order, on disk", "1 KiB, in order, on disk"
+RESTART = "restart after a kill, 100,000 clients"
 CLIENTS, IDLE = "64 B, 64 a frame, in order, 200 pushes a client", "memory of idle clients"
 
 SLOWNESS = 100  # ms that a slow receiver takes for a push
@@ -151,6 +154,33 @@ def idle(count):
         return {"memory": server.memory(), "idle_client_bytes": (server.memory() - before) / count}
 
 
+# ---- the journal
+
+
+def journal(scale):
+    """What it costs that everything accepted is on the disk."""
+    job = Job(scale.count // 4)
+    return {**measure(JOURNAL, job, broker=broker, journal=counterparts.journalled),
+            **measure(JOURNAL_KIB, job.but(size=1024), broker=broker,
+                      journal=counterparts.journalled)}
+
+
+def restart(scale):
+    """How long until a broker serves again that was killed with pushes for all clients."""
+    clients = 100_000 if scale.full else 10_000
+    job = Job(10 * clients, clients=clients, shuffle=1).but("--only", "publish")
+    with counterparts.journal() as settings:
+        with serving(Broker(ROOM, *settings)) as server:
+            load_broker(server, job)
+        started = time.monotonic()
+        with serving(Broker(ROOM, *settings)) as server:
+            ready = time.monotonic() - started
+            kept = server.metric("queue_messages")
+            if kept != job.count:
+                sys.exit(f"FAILED: {kept} of {job.count} pushes are kept")
+            return {RESTART: {f"{job.count:,} pushes": {"ready_s": ready, "memory": server.memory()}}}
+
+
 # ---- peers
 
 
@@ -158,9 +188,16 @@ def peers(scale):
     job = Job(scale.count // 4, shuffle=1)
     kib = {name: counterparts.PEERS[name] for name in ("NATS core",)}
     return {**measure(PEERS, job, **counterparts.PEERS, broker=broker),
-            **measure(PEERS_KIB, job.but(size=1024), **kib, broker=broker)}
+            **measure(PEERS_KIB, job.but(size=1024), **kib, broker=broker),
+            **on_disk(Job(scale.count // 8, shuffle=1))}
+
+
+def on_disk(job):
+    """Those that keep what they answered for, on the same disk."""
+    runs = {**counterparts.peers_on_disk(), "journal": counterparts.journalled}
+    return {**measure(DISKS, job, **runs), **measure(DISKS_KIB, job.but(size=1024), **runs)}
 
 
 #  In this order; those in the second line are measured once, not in each round.
 EVERY_ROUND = {part.__name__: part for part in (throughput, workers, latency, trickle, stopped)}
-ONCE = {part.__name__: part for part in (replaced, clients)}
+ONCE = {part.__name__: part for part in (replaced, clients, journal, restart)}

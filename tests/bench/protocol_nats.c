@@ -1,7 +1,7 @@
 /*  protocol_nats.c - NATS, core and JetStream, as its text protocol has it
 
-    A client's id is the subject. In JetStream each receiver makes a stream in memory for the subjects
-    of its clients, and a push consumer on it with cumulative acknowledgements; publishers go on
+    A client's id is the subject. In JetStream each receiver makes a stream, in memory or in files, for
+    the subjects of its clients, and a push consumer on it with cumulative acknowledgements; publishers go on
     without waiting for the server's. */
 
 #include "load.h"
@@ -148,6 +148,11 @@ static void s_ask(session_t *self, const char *what, const char *json)
     s_put_payload(self, json, strlen(json));
 }
 
+static bool s_in_files(const session_t *self)
+{
+    return self->protocol == &protocol_jetstream_file;
+}
+
 static void s_make_stream(session_t *self)
 {
     size_t room = self->client_count * (SEQPUSH_ID_MAX + 4) + 256, size;
@@ -161,8 +166,9 @@ static void s_make_stream(session_t *self)
         size += (size_t)snprintf(json + size, room - size, "%s\"%s\"", i ? "," : "",
                                  self->clients[i].id);
     snprintf(json + size, room - size,
-             "],\"storage\":\"memory\",\"retention\":\"limits\","
-             "\"num_replicas\":1}");
+             "],\"storage\":\"%s\",\"retention\":\"limits\","
+             "\"num_replicas\":1}",
+             s_in_files(self) ? "file" : "memory");
     s_ask(self, "STREAM.CREATE", json);
     free(json);
 }
@@ -174,8 +180,8 @@ static void s_make_consumer(session_t *self)
     snprintf(json, sizeof json,
              "{\"stream_name\":\"%s\",\"config\":{\"deliver_subject\":\"deliver.%s\","
              "\"deliver_policy\":\"all\",\"ack_policy\":\"all\",\"max_ack_pending\":65536,"
-             "\"ack_wait\":30000000000,\"mem_storage\":true}}",
-             self->name, self->name);
+             "\"ack_wait\":30000000000,\"mem_storage\":%s}}",
+             self->name, self->name, s_in_files(self) ? "false" : "true");
     s_ask(self, "CONSUMER.CREATE", json);
 }
 
@@ -230,6 +236,17 @@ const protocol_t protocol_nats = {
 
 const protocol_t protocol_jetstream = {
     .kind = "jetstream",
+    .window = LOAD_WINDOW,
+    .answers = true,
+    .greet = s_greet_jetstream,
+    .publish = s_publish_jetstream,
+    .subscribe = s_make_stream,
+    .take = s_take_jetstream,
+    .settle = s_settle_jetstream,
+};
+
+const protocol_t protocol_jetstream_file = {
+    .kind = "jetstream-file",
     .window = LOAD_WINDOW,
     .answers = true,
     .greet = s_greet_jetstream,

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const protocol_t *const s_protocols[] = {&protocol_nats,      &protocol_jetstream,
-                                                &protocol_redis,     &protocol_streams,
-                                                &protocol_mqtt_qos0, &protocol_mqtt_qos1};
+static const protocol_t *const s_protocols[] = {
+    &protocol_nats,    &protocol_jetstream, &protocol_jetstream_file, &protocol_redis,
+    &protocol_streams, &protocol_mqtt_qos0, &protocol_mqtt_qos1};
 
 const protocol_t *session_protocol(void)
 {

@@ -51,8 +51,8 @@ struct session {
     char reply[128]; //  where the last push that is not acknowledged wants that to go
 };
 
-extern const protocol_t protocol_nats, protocol_jetstream, protocol_redis, protocol_streams,
-    protocol_mqtt_qos0, protocol_mqtt_qos1;
+extern const protocol_t protocol_nats, protocol_jetstream, protocol_jetstream_file, protocol_redis,
+    protocol_streams, protocol_mqtt_qos0, protocol_mqtt_qos1;
 
 //  The protocol of the load's kind; NULL: there is none.
 const protocol_t *session_protocol(void);

@@ -36,9 +36,10 @@ def wait_until(condition, what, deadline=DEADLINE):
 class Process:
     """A child whose standard error is read line by line while it runs."""
 
-    def __init__(self, *command):
+    def __init__(self, *command, environment=None):
         self.child = subprocess.Popen(list(map(str, command)), stdin=subprocess.DEVNULL,
-                                      stderr=subprocess.PIPE, text=True, errors="replace")
+                                      stderr=subprocess.PIPE, text=True, errors="replace",
+                                      env={**os.environ, **(environment or {})})
         self.pid = self.child.pid
         self.lines = []
         self.news = threading.Condition()
@@ -80,21 +81,38 @@ class Process:
         return status
 
 
+class NotReady(AssertionError):
+    """A broker that did not start. Its process has ended, or was killed because it took too long."""
+
+    def __init__(self, process):
+        super().__init__(f"not ready, exit status {process.child.returncode}\n{process.log}")
+        self.status, self.log = process.child.returncode, process.log
+
+
 class Broker(Process):
     """seqpushd with settings as `path=value`, ready to serve."""
 
-    def __init__(self, *settings, config=None):
+    def __init__(self, *settings, config=None, environment=None):
         command = [SEQPUSHD, *(["--config", config] if config else [])]
         defaults = ["front/bind=tcp://127.0.0.1:*", "http/bind=127.0.0.1:0",
                     "broker/drain_timeout=100"]
         mine = {s.split("=")[0] for s in settings}
         for setting in [*(d for d in defaults if d.split("=")[0] not in mine), *settings]:
             command += ["--set", setting]
-        super().__init__(*command)
-        ready = self.wait_for_line(r"ready front=(\S+) http=(\S*)")
+        super().__init__(*command, environment=environment)
+        try:
+            ready = self.wait_for_line(r"ready front=(\S+) http=(\S*)")
+        except AssertionError as error:
+            self._end()
+            raise NotReady(self) from error
         self.fronts = ready[1].split(",")
         self.front = self.fronts[0]
         self.http = ready[2]
+
+    def _end(self):
+        if "" not in self.lines[-1:]:
+            self.child.kill()
+        self.wait()
 
     def get(self, path):
         with urllib.request.urlopen(f"http://{self.http}{path}", timeout=DEADLINE) as answer:

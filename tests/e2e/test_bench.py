@@ -58,6 +58,7 @@ def test_latency_is_told(broker):
 
 RUNS = {
     "broker": lambda: counterparts.broker(Job(COUNT)),
+    "broker with a journal": lambda: counterparts.journalled(Job(COUNT)),
     "forwarder": lambda: counterparts.forwarder(Job(COUNT)),
     "direct": lambda: counterparts.direct(Job(COUNT)),
     "direct in order": lambda: counterparts.direct(Job(COUNT, shuffle=1)),
@@ -74,9 +75,12 @@ def test_a_counterpart_does_the_job(name):
     assert report["lost"] == report["doubled"] == report["out_of_order"] == report["altered"] == 0
 
 
-@pytest.mark.parametrize("name", counterparts.PEERS)
+PEERS = {**counterparts.PEERS, **counterparts.peers_on_disk()}
+
+
+@pytest.mark.parametrize("name", PEERS)
 def test_a_peer_does_the_job(name):
-    peer = counterparts.PEERS[name]
+    peer = PEERS[name]
     if not shutil.which(peer.program):
         pytest.skip(f"{peer.program} is not installed")
     assert peer(Job(COUNT, shuffle=1))["received"] == COUNT

@@ -47,7 +47,7 @@ def test_every_outcome_and_every_message_is_described():
 
 
 def test_relative_links_lead_somewhere():
-    for path in (ROOT / "README.md", ROOT / "proto/PROTOCOL.md"):
+    for path in (ROOT / "README.md", ROOT / "proto/PROTOCOL.md", ROOT / "config/OPERATING.md"):
         for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text()):
             assert (path.parent / link).exists(), f"{path.name}: {link}"
 
@@ -66,7 +66,8 @@ def settings():
 
 def test_the_readme_lists_every_key_with_its_default():
     for key, default in settings():
-        row = next((line for line in README.splitlines() if f"`{key}`" in line), None)
+        row = next((line for line in README.splitlines()
+                    if line.startswith("| `") and f"`{key}`" in line.split("|")[1]), None)
         assert row, f"README.md does not name {key}"
         assert default in row or key == "workers/count", f"{row} has not the default {default}"
 

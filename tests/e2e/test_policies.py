@@ -1,10 +1,11 @@
 """Ordering policies, rules and plug-ins, from the configuration to the receiver."""
+import signal
 import subprocess
 import time
 
 import pytest
-from harness import BUILD, DEADLINE, ROOT, SANITIZER_REPORT, SEQPUSHD
-from peers import Peer, Receiver, outcomes, position, push
+from harness import BUILD, DEADLINE, ROOT, SANITIZER_REPORT, SEQPUSHD, wait_until
+from peers import Peer, Receiver, outcomes, position, push, show
 
 GAP = "ordering/gap_timeout=200"
 
@@ -25,6 +26,61 @@ def test_a_deadline_passes_while_nobody_sends_or_receives(broker, peer):
     peer.push_all([push("c", 5)])
     broker.wait_metric("gaps_total", 1, outcome="expired")
     assert outcomes(peer.push(push("c", 4)), 1) == ["STALE"]
+
+
+@pytest.mark.settings("ordering/policy=deadline", "ordering/gap_timeout=50",
+                      "delivery/ack_timeout=60000")
+def test_every_hole_is_announced_once_in_its_place_without_new_input(broker, peer, receiver):
+    clients = [f"c{i}" for i in range(20)]
+    receiver.attach(prefix="")
+    peer.push_all([push(c, seq) for seq in (9, 4, 1, 5) for c in clients])
+    came = {c.encode(): [] for c in clients}
+    for entry in receiver.take_raw(7 * len(clients)):
+        came[entry.client_id].append(show(entry))
+    assert set(map(tuple, came.values())) == {
+        (("marker", 0), 1, ("gap", 2, 3), 4, 5, ("gap", 6, 8), 9)}
+    for seq, outcome in (2, "STALE"), (4, "DUPLICATE"), (8, "STALE"), (9, "DUPLICATE"):
+        assert outcomes(peer.push(*[push(c, seq) for c in clients]), 20) == [outcome] * 20
+    peer.push_all([push(c, 10) for c in clients])
+    assert [show(entry) for entry in receiver.take_raw(len(clients))] == [10] * len(clients)
+    assert broker.metric("gaps_total", outcome="expired") == 2 * len(clients)
+
+
+@pytest.mark.settings("ordering/policy=latest", "delivery/ack_timeout=60000")
+def test_latest_gives_a_slow_receiver_ever_newer_values_and_keeps_one_that_waits(broker, peer,
+                                                                                receiver):
+    """The receiver takes one push of a client where 50 are sent."""
+    clients, rounds, each = [f"c{i}" for i in range(10)], 20, 50
+    receiver.attach(prefix="")
+    last = dict.fromkeys(map(str.encode, clients), 0)
+    superseded = 0
+    for turn in range(rounds + 1):
+        peer.push_all(push(c, seq, b"x" * 1000) for seq in range(turn * each + 1, turn * each + each + 1)
+                      for c in clients if turn < rounds)
+        # One on its way and one that waits, each behind a notice.
+        assert broker.metric("queue_messages", stage="retained") <= 4 * len(clients)
+        assert broker.metric("queue_bytes", stage="retained") <= 2 * 1100 * len(clients)
+        for entry in newest_of_each(receiver, last):
+            superseded += entry.skipped_to and entry.skipped_to - entry.seq + 1
+        receiver.ack(*(position(c, seq) for c, seq in last.items()))
+    assert set(last.values()) == {rounds * each}
+    broker.wait_metric("queue_messages", 0, stage="retained")
+    assert superseded == broker.metric("deliveries_total", result="given_up") > 0
+
+
+def newest_of_each(receiver, last):
+    """The entries up to the next push of each client, which follow those before."""
+    entries, waiting = [], set(last)
+    while waiting:
+        entry, = receiver.take_raw(1)
+        if entry.marker:
+            continue
+        assert entry.seq == last[entry.client_id] + 1
+        last[entry.client_id] = max(entry.seq, entry.skipped_to)
+        entries.append(entry)
+        if not entry.skipped_to:
+            waiting.discard(entry.client_id)
+    return entries
 
 
 @pytest.mark.settings("ordering/policy=latest", "delivery/ack_timeout=60000")
@@ -87,6 +143,87 @@ ordering
                     receiver.ack(position(entry.client_id, max(entry.seq, entry.skipped_to)))
         assert came == {b"d-late": [(1, 1), (2, 0)], b"s": [(1, 0), (2, 0)],
                         b"x-late": [(1, 2), (3, 0)], b"raw": [(9, 0), (9, 0)]}
+
+
+# ---- rules that are read again -------------------------------------------------------------------
+
+def reload(broker, path, text):
+    """Has the broker read another configuration, and returns what it logs."""
+    path.write_text(text)
+    before = len(broker.lines)
+    broker.signal(signal.SIGHUP)
+    wait_until(lambda: any("SIGHUP:" in line for line in broker.lines[before:]), "the reload")
+    return "\n".join(broker.lines[before:])
+
+
+@pytest.fixture
+def conf(tmp_path):
+    path = tmp_path / "conf"
+    path.write_text("ordering\n    policy = strict\n")
+    return path
+
+
+NEW = """
+ordering
+    policy = latest
+    first_seq = 100
+    rule
+        match = d-*
+        policy = deadline
+        gap_timeout = 100
+        first_seq = 1
+"""
+
+
+def test_rules_that_are_read_again_hold_for_clients_that_come_later(start_broker, conf):
+    broker = start_broker(config=conf)
+    with Peer(broker) as peer, Receiver(broker) as receiver:
+        receiver.attach(prefix="")
+        peer.push_all([push("d-old", 1)])
+        log = reload(broker, conf, NEW)
+        assert 'ordering/policy was "strict" and is "latest" from now on' in log
+        assert "ordering/rule has changed, from now on" in log
+        assert "changes that take effect: 3" in log
+        peer.push_all([push("d-new", 2), push("x", 101), push("d-old", 3)])
+        came = {}
+        while sum(map(len, came.values())) < 5:
+            delivery = receiver.delivery()
+            assert delivery
+            for entry in delivery.pushes:
+                if not entry.marker:
+                    came.setdefault(entry.client_id, []).append((entry.seq, entry.skipped_to))
+        assert came == {b"d-old": [(1, 0)], b"d-new": [(1, 1), (2, 0)], b"x": [(100, 100), (101, 0)]}
+        assert "changes that take effect: 0" in reload(broker, conf, NEW)
+        peer.push_all([push("d-old", 2)])
+
+
+@pytest.mark.parametrize("text, words", [
+    ("ordering\n    policy = latest\n    rule\n        policy = deadline\n", "ordering/rule"),
+    ("ordering\n    first_seq = 9\n    plugin = /x.so\n    policy = mine\n", "neither built in"),
+    ("ordering\n    first_seq = 9\n    window = 3000\ndelivery\n    backlog = 9000\n",
+     "until a restart"),
+], ids=["no match", "plug-in of a restart", "backlog of a restart"])
+def test_rules_that_cannot_be_change_nothing(start_broker, conf, text, words):
+    broker = start_broker(config=conf)
+    with Peer(broker) as peer:
+        log = reload(broker, conf, text)
+        assert "the configuration stays as it is" in log and words in log
+        assert "from now on" not in log
+        peer.push_all([push("c", 2), push("c", 1)])
+        assert outcomes(peer.push(push("c", 1)), 1) == ["DUPLICATE"]
+
+
+def test_rules_come_and_go_under_load(start_broker, conf):
+    broker = start_broker("ordering/max_clients=50", config=conf)
+    with Peer(broker) as peer, Receiver(broker) as receiver:
+        receiver.attach(prefix="")
+        for turn in range(40):
+            clients = [f"{turn}-{i}" for i in range(20)]
+            peer.push_all([push(c, seq) for seq in (2, 1, 3) for c in clients])
+            reload(broker, conf, f"ordering\n    window = {100 + turn}\n")
+            assert len(receiver.take(60)) == 60
+            broker.wait_metric("queue_messages", 0, stage="retained")
+    assert broker.metric("clients") <= 50
 
 
 # ---- plug-ins ------------------------------------------------------------------------------------

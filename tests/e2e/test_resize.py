@@ -403,19 +403,19 @@ def test_a_file_that_cannot_be_opened_for_want_of_descriptors_leaves_everything_
 
 
 def test_what_changed_is_logged_and_whether_it_takes_effect(reloaded):
-    path = reloaded(more="ordering\n    window = 64\n")
-    path.more = "ordering\n    window = 128\nbroker\n    drain_timeout = 60\n" + \
+    path = reloaded(more="ordering\n    max_clients = 64\n")
+    path.more = "ordering\n    max_clients = 128\nbroker\n    drain_timeout = 60\n" + \
         route_to("tcp://127.0.0.1:9", "x")
     path.write("workers\n    count = 2\n")
     lines = "\n".join(path.reload())
     assert "workers/count was 1 and is 2 from now on" in lines
-    assert "ordering/window has changed, which needs a restart to take effect" in lines
+    assert "ordering/max_clients has changed, which needs a restart to take effect" in lines
     assert "delivery/route has changed, which needs a restart to take effect" in lines
     assert "changes that take effect: 1" in lines
     assert "drain_timeout" not in lines, "a --set goes before the file"
     lines = "\n".join(path.reload())
     assert "workers/count" not in lines
-    assert "ordering/window has changed, which needs a restart to take effect" in lines
+    assert "ordering/max_clients has changed, which needs a restart to take effect" in lines
 
 
 def test_the_log_takes_its_new_level_and_format(reloaded):

@@ -1,20 +1,17 @@
 """The broker under a service manager: what it says of itself, its watchdog, and its log."""
-import ctypes
 import os
 import re
 import signal
 import socket
 import subprocess
-from pathlib import Path
 
 import pytest
+from debugger import Stopped
 from harness import DEADLINE, SEQPUSHD, Broker, wait_until
 from peers import Peer, Receiver, push
 
 WATCHDOG = 400  # ms
 FREE = ["--set", "front/bind=tcp://127.0.0.1:*", "--set", "http/bind=127.0.0.1:0"]
-PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT, WALL = 17, 0x4206, 0x4207, 0x40000000
-LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 @pytest.fixture
@@ -76,33 +73,13 @@ def test_without_a_watchdog_it_is_not_fed(manager, start_broker):
     assert is_quiet(manager, 1)
 
 
-class Stopped:
-    """One thread of a process, stopped as a debugger does it."""
-
-    def __init__(self, pid, name):
-        threads = Path(f"/proc/{pid}/task").iterdir()
-        self.thread = int(next(t.name for t in threads if (t / "comm").read_text().strip() == name))
-
-    def __enter__(self):
-        assert LIBC.ptrace(PTRACE_SEIZE, self.thread, None, None) == 0, ctypes.get_errno()
-        assert LIBC.ptrace(PTRACE_INTERRUPT, self.thread, None, None) == 0
-        os.waitpid(self.thread, WALL)
-        return self
-
-    def reap(self):
-        """The process ends when its tracer has seen the thread end."""
-        wait_until(lambda: os.WIFSIGNALED(os.waitpid(self.thread, WALL)[1]), "the thread to end")
-
-    def __exit__(self, *_):
-        LIBC.ptrace(PTRACE_DETACH, self.thread, None, None)
-
-
 @pytest.mark.parametrize("thread, name", [
-    ("orderer", "the orderer"), ("front", "the front"), ("worker-1", "a worker")])
+    ("orderer", "the orderer"), ("front", "the front"), ("worker-1", "a worker"),
+    ("journal", "the journal")])
 def test_the_watchdog_starves_while_an_actor_stands_still(manager, monkeypatch, start_broker,
-                                                         thread, name):
+                                                         thread, name, tmp_path):
     monkeypatch.setenv("WATCHDOG_USEC", str(WATCHDOG * 1000))
-    broker = start_broker("workers/count=2")
+    broker = start_broker("workers/count=2", "journal/engine=lmdb", f"journal/path={tmp_path}/store")
     for _ in range(3):
         hear(manager, "WATCHDOG=1")
     before = len(broker.lines)  # a busy machine may have had it stand still by itself

@@ -90,7 +90,7 @@ static void s_decide(world_t *self, frame_t *frame, sent_t *sent, push_t *push)
     model_answer_t answer = model_push(&self->model, sent->client, &sent->as_sent, self->now);
     core_prefetch_slot(self->core, push);
     core_prefetch_client(self->core, push);
-    core_prefetch_places(self->core, push);
+    core_prefetch_places(self->core, push, frame);
     if (push->outcome == OUTCOME_ACCEPTED)
         core_push(self->core, frame, push, self->now);
     else

@@ -115,14 +115,15 @@ class Cast:
     """All of them, in a folder of their own, from the start to the verdict."""
 
     def __init__(self, folder, settings=(), groups=10, proxy_seed=None, delay=0, resumes=False,
-                 patience=PATIENCE):
+                 patience=PATIENCE, environment=None):
         self.folder = Path(folder)
         self.settings = settings
         self.patience = patience
+        self.environment = environment  # of the broker
         self.folder.mkdir(parents=True, exist_ok=True)
         self.config = self.folder / "seqpushd.conf"
         self.resize(4)
-        self.broker = Broker(*settings, config=self.config)
+        self.broker = Broker(*settings, config=self.config, environment=environment)
         self.proxy, self.receivers, self.publisher, self.memory = None, [], None, None
         try:
             self.memory = Memory(self.broker)
@@ -152,7 +153,7 @@ class Cast:
 
     def restart_broker(self):
         """For those that have a front whose name stays. Peers find it by themselves."""
-        self.broker = Broker(*self.settings, config=self.config)
+        self.broker = Broker(*self.settings, config=self.config, environment=self.environment)
         self.memory.broker = self.broker
 
     def publish(self, **options):

@@ -21,9 +21,13 @@ def settings(folder, engine):
     return *front, f"journal/engine={engine}", f"journal/path={folder}/store"
 
 
+def alive(broker):
+    assert broker.child.poll() is None, f"the broker has ended by itself\n{broker.log}"
+
+
 def kill(broker):
     """Kills it at once, and makes sure that it was alive until then."""
-    assert broker.child.poll() is None, f"the broker has ended by itself\n{broker.log}"
+    alive(broker)
     broker.signal(signal.SIGKILL)
     broker.wait()
 
@@ -43,6 +47,7 @@ class Times:
         self.ready, self.accepted, self.starts_killed = [], [], 0
 
     def crash(self, cast, dice):
+        alive(cast.broker)
         self.accepted.append(int(cast.broker.metric("pushes_total", outcome="accepted")))
         kill(cast.broker)
         if dice.random() < EARLY:

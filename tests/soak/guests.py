@@ -8,7 +8,8 @@ import subprocess
 import sys
 import threading
 
-from cast import HERE, wait_until
+from cast import HERE
+from peers import Receiver, position
 
 sys.path.append(str(HERE.parent / "interop"))
 LINES = 2000  # of one client
@@ -59,6 +60,7 @@ class Guests:
     """All languages that are asked for."""
 
     def __init__(self, front, languages):
+        self.front = front
         self.guests = [Guest(language, front, *way(language)) for language in languages]
 
     def __enter__(self):
@@ -76,10 +78,20 @@ class Guests:
             guest.last.set()
         for guest in self.guests:
             guest.join(patience)
+        self.leave()
+        for guest in self.guests:
             wrong += guest.wrong
             if guest.is_alive():
                 wrong.append(f"waited in vain for {guest.language}-{guest.pairs}")
         return wrong
+
+    def leave(self):
+        """A receiver that ended may have told so a broker that was killed. Says it again for all."""
+        last = [position(f"{guest.language}-{pair}", LINES)
+                for guest in self.guests for pair in range(guest.pairs)]
+        with Receiver(self.front) as receiver:
+            receiver.attach(*last)
+            receiver.detach()
 
     def figures(self):
         return {f"pairs_in_{guest.language}": guest.pairs for guest in self.guests}

@@ -110,7 +110,12 @@ outcome_t fixture_push_in(fixture_t *self, const char *client, uint64_t epoch, u
     frame_t *frame = s_frame(size + 128);
     s_encode(self, zmq_msg_data(&frame->message), &self->decided, client, epoch, seq, size);
     core_begin_batch(self->core, false, self->peer, true);
-    core_push(self->core, frame, &self->decided, self->now);
+    if (self->write && core_look(self->core, &self->decided, false, self->now))
+        self->write(self, &self->decided);
+    if (self->decided.outcome == OUTCOME_ACCEPTED)
+        core_push(self->core, frame, &self->decided, self->now);
+    else
+        core_refused(self->core, &self->decided, self->now);
     frame_unref(frame);
     return (outcome_t)self->decided.outcome;
 }

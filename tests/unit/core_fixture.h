@@ -22,8 +22,10 @@
 #define MS INT64_C(1000000)
 #define FIXTURE_HELD 4096
 
-typedef struct {
+typedef struct fixture {
     core_settings_t settings;
+    void (*write)(struct fixture *self, push_t *push); //  with a journal: what it does with a push
+    void *journal; //  its
     orderer_stats_t stats;
     core_t *core;
     int64_t now;

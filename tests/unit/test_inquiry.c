@@ -23,8 +23,11 @@ static void *s_answer(void *arg)
 {
     orderer_t *self = arg;
     while (atomic_load(&self->run)) {
-        zmq_pollitem_t item = {inquiry_socket(self->inquiry), 0, ZMQ_POLLIN, 0};
-        zmq_poll(&item, 1, 1);
+        pipe_t *queries = inquiry_pipe(self->inquiry);
+        zmq_pollitem_t item = {NULL, pipe_descriptor(queries), ZMQ_POLLIN, 0};
+        if (pipe_begin_wait(queries))
+            zmq_poll(&item, 1, 1);
+        pipe_end_wait(queries, item.revents);
         while (inquiry_answer(self->inquiry, self->core, pipe_clock()))
             continue;
     }

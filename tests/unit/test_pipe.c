@@ -154,9 +154,12 @@ static void s_exchange(side_t *side)
             pipe_put(side->pipe, &made->item, 1);
         }
         pipe_flush(side->pipe);
-        zmq_pollitem_t wait = {pipe_socket(side->pipe), 0, ZMQ_POLLIN, 0};
-        if (idle && side->taken < EXCHANGES)
+        if (!idle || side->taken == EXCHANGES)
+            continue;
+        zmq_pollitem_t wait = {NULL, pipe_descriptor(side->pipe), ZMQ_POLLIN, 0};
+        if (pipe_begin_wait(side->pipe))
             assert_int_not_equal(zmq_poll(&wait, 1, 10000), 0);
+        pipe_end_wait(side->pipe, wait.revents);
     }
     //  The credit of the last items may be what the other side waits for.
     int64_t waited;

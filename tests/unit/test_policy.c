@@ -556,6 +556,58 @@ static void heartbeats_and_idle_time_move_no_stream(void **state)
     s_start(f, "strict");
 }
 
+//  A set of one rule for all clients, made where nothing of it lasts.
+static rule_set_t *s_rules(const policy_t *policy, uint64_t first_seq)
+{
+    char all[] = "*";
+    rule_t rule = {all, policy, {.window = 9, .first_seq = first_seq, .gap_timeout = 10 * MS}};
+    rule_set_t *set = rule_set_new(&rule, 1);
+    assert_non_null(set);
+    memset(all, 'x', sizeof all - 1);
+    return set;
+}
+
+static void new_rules_hold_for_clients_that_come_later(void **state)
+{
+    fixture_t *f = *state;
+    f->settings.max_clients = 3;
+    s_start(f, "strict");
+    fixture_fill(f, "a", 1, 1);
+    core_set_rules(f->core, s_rules(&policy_deadline, 20));
+    core_set_rules(f->core, s_rules(&policy_latest, 5)); //  nobody had those before
+    fixture_fill(f, "b", 9, 9);
+    core_set_rules(f->core, s_rules(&policy_deadline, 20));
+    assert_outcome(fixture_push(f, "c", 19), OUTCOME_DUPLICATE);
+    fixture_fill(f, "a", 3, 3);
+    fixture_fill(f, "b", 11, 11);
+    fixture_fill(f, "c", 21, 21);
+    fixture_pass(f, 10 * MS);
+    const char *delivered = fixture_deliver(f);
+    assert_non_null(strstr(delivered, "<a0> a1"));
+    assert_null(strstr(delivered, "a3"));
+    assert_non_null(strstr(delivered, "[b5-10] b11"));
+    assert_non_null(strstr(delivered, "[c20-20] c21"));
+}
+
+static void a_client_that_is_forgotten_comes_back_with_the_new_rule(void **state)
+{
+    fixture_t *f = *state;
+    f->settings.max_clients = 1;
+    receiver_t *receiver = s_start(f, "strict");
+    fixture_fill(f, "a", 1, 1);
+    assert_delivered(f, "<a0> a1");
+    fixture_ack(f, receiver, "a", 1);
+    core_set_rules(f->core, s_rules(&policy_strict, 5));
+    for (uint64_t seq = 5; seq < 50; seq++) {
+        const char *client = seq % 2 ? "b" : "a";
+        fixture_pass(f, 2 * MS);
+        assert_outcome(fixture_push(f, client, seq), OUTCOME_ACCEPTED);
+        fixture_deliver(f);
+        fixture_ack(f, receiver, client, seq);
+        core_set_rules(f->core, s_rules(&policy_strict, seq + 1));
+    }
+}
+
 #define policy_test(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -593,6 +645,8 @@ int main(void)
         policy_test(a_client_without_room_is_told_where_its_rule_starts),
         policy_test(a_publisher_that_starts_again_is_answered),
         policy_test(heartbeats_and_idle_time_move_no_stream),
+        policy_test(new_rules_hold_for_clients_that_come_later),
+        policy_test(a_client_that_is_forgotten_comes_back_with_the_new_rule),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
