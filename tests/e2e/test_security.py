@@ -387,3 +387,21 @@ def test_an_address_that_others_reach_needs_curve(realm):
     route = "delivery\n    route\n        match = x\n        endpoint = tcp://10.0.0.1:1\n"
     done = check("--check-config", "--config", realm.write(route))
     assert done.returncode == 1 and "delivery/route/endpoint" in done.stderr
+
+
+# ---- by the hundreds ---------------------------------------------------------------------------
+
+
+def command(name, *arguments):
+    done = subprocess.run([harness.ROOT / "tests/soak" / name, *arguments], capture_output=True,
+                          text=True, timeout=20 * harness.DEADLINE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_hundreds_of_attempts_of_every_kind_let_nobody_in():
+    assert "nobody was let in" in command("attack", "--attempts", "200")
+
+
+def test_peers_that_come_and_go_leave_nothing_behind():
+    assert " 0 pushes not accepted" in command("churn", "--seconds", "3")
