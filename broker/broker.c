@@ -58,7 +58,7 @@ struct broker {
     gate_t *gate; //  NULL: no CURVE
     certificate_t curve; //  the broker's keys, with the gate
     zactor_t *committer_actor, *orderer_actor, *front_actor, *gate_actor;
-    pulse_t orderer_pulse, front_pulse, gate_pulse;
+    pulse_t committer_pulse, orderer_pulse, front_pulse, gate_pulse;
     uint8_t key[REQUEST_KEY_SIZE];
     uint64_t instance;
     uint32_t max_receivers, max_connections;
@@ -313,9 +313,9 @@ broker_t *broker_new(const config_t *config, char **error)
     s_raise_limits(self);
     self->stats = stats_new(self->instance, pipe_clock());
     self->ordering = ordering_new(config, error);
-    if (self->ordering && self->stats && s_open_journal(self, error) &&
-        s_start_gate(self, error) && s_start_workers(self) && s_start_orderer(self, error) &&
-        s_start_front(self, error) && s_start_http(self, error)) {
+    if (self->ordering && self->stats && s_open_journal(self, error) && s_start_gate(self, error) &&
+        s_start_workers(self) && s_start_orderer(self, error) && s_start_front(self, error) &&
+        s_start_http(self, error)) {
         atomic_store(&self->stats->ready, 1);
         return self;
     }
@@ -461,6 +461,9 @@ const char *broker_silent(broker_t *self)
     for (unsigned k = 0; k < STATS_WORKERS_MAX; k++)
         if (!s_ask_worker(self, k))
             silent = "a worker";
+    if (self->committer_actor &&
+        !pulse_ask(&self->committer_pulse, self->committer_actor, &self->stats->journal.pulses))
+        silent = "the journal";
     if (!pulse_ask(&self->orderer_pulse, self->orderer_actor, &self->stats->orderer.pulses))
         silent = "the orderer";
     if (!pulse_ask(&self->front_pulse, self->front_actor, &self->stats->front.pulses))

@@ -2,6 +2,7 @@
 
 #include "committer.h"
 #include "log.h"
+#include "pulse.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -226,6 +227,8 @@ static void s_control(committer_t *self, zsock_t *control)
     char *command = zstr_recv_nowait(control);
     if (command && strcmp(command, "$TERM") == 0)
         self->terminated = true;
+    else if (command && strcmp(command, PULSE_COMMAND) == 0)
+        stats_add(&self->settings.stats->pulses, 1);
     zstr_free(&command);
 }
 

@@ -3,11 +3,11 @@
 #include "door.h"
 #include "log.h"
 #include <czmq.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
-#define MONITOR "inproc://front-monitor"
 #define EVENTS \
     (ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | \
      ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL)
@@ -32,6 +32,17 @@ static void *s_open_monitor(void)
     return monitor;
 }
 
+//  Tells events under a name of its own: that of a door before may be taken for a while still.
+static bool s_monitor(door_t *self)
+{
+    static unsigned doors;
+    char name[32];
+    snprintf(name, sizeof name, "inproc://door-%u", ++doors);
+    self->monitor = s_open_monitor();
+    return self->monitor && zmq_socket_monitor(self->router, name, EVENTS) == 0 &&
+           zmq_connect(self->monitor, name) == 0;
+}
+
 door_t *door_new(void *router, uint32_t connections_max, front_stats_t *stats)
 {
     door_t *self = calloc(1, sizeof *self);
@@ -40,9 +51,7 @@ door_t *door_new(void *router, uint32_t connections_max, front_stats_t *stats)
     self->router = router;
     self->connections_max = connections_max;
     self->stats = stats;
-    self->monitor = s_open_monitor();
-    if (!self->monitor || zmq_socket_monitor(router, MONITOR, EVENTS) != 0 ||
-        zmq_connect(self->monitor, MONITOR) != 0)
+    if (!s_monitor(self))
         door_destroy(&self);
     return self;
 }

@@ -8,6 +8,7 @@
 #define SLOTS_A_SLICE 512 //  of the table of clients: some 10 us
 #define RECEIVERS_A_SLICE 64
 #define SEQS_LOOKED_AT 65536 //  for those that are held
+#define AHEAD_MAX 65536 //  units that a kept time may lie ahead
 #define PREFETCH 8 //  slots ahead
 
 //  Sent ticks are good for 19 hours; what is older is dated by its release.
@@ -15,11 +16,14 @@
 
 //  ---- since when --------------------------------------------------------------------------------
 
-//  When a time that was kept in units of 2^shift ns was, which is less than 2^32 of them ago.
+//  When a time that was kept in units of 2^shift ns was, which is less than 2^32 of them ago. It may lie
+//  a little ahead, as a tick that was rounded up does.
 static int64_t s_since(int64_t now, uint32_t kept, int shift)
 {
     uint32_t ago = (uint32_t)(now >> shift) - kept;
-    return ((now >> shift) - ago) << shift;
+    if (ago > UINT32_MAX - AHEAD_MAX)
+        ago = 0;
+    return ((now >> shift) - ago) * (INT64_C(1) << shift);
 }
 
 static int64_t s_released_since(const client_t *client, int64_t now)
@@ -181,20 +185,20 @@ bool explain_client(const core_t *core, const void *id, size_t id_size, int64_t 
 
 //  ---- all of them -------------------------------------------------------------------------------
 
-static bool s_is_wanted(const explain_list_t *list, const shortlist_key_t *key)
+static bool s_is_wanted(const explain_list_t *list, const shortlist_key_t *key, int64_t now)
 {
-    if (list->stuck && (key->since == INT64_MAX || list->now - key->since < EXPLAIN_STUCK))
+    if (list->stuck && (key->since == INT64_MAX || now - key->since < EXPLAIN_STUCK))
         return false;
     if (list->after.id_size && shortlist_compare(key, &list->after) <= 0)
         return false;
     return shortlist_wants(&list->first, key);
 }
 
-static void s_look_at_client(const client_t *client, explain_list_t *list)
+static void s_look_at_client(const client_t *client, explain_list_t *list, int64_t now)
 {
     explain_row_t row = {0};
-    s_fill_row(client, list->now, &row);
-    if (s_is_wanted(list, &row.key))
+    s_fill_row(client, now, &row);
+    if (s_is_wanted(list, &row.key, now))
         shortlist_add(&list->first, &row);
     list->looked++;
 }
@@ -206,7 +210,7 @@ static void s_start_over(explain_list_t *list, size_t slots)
     list->at = list->looked = list->first.count = 0;
 }
 
-bool explain_more_clients(const core_t *core, explain_list_t *list)
+bool explain_more_clients(const core_t *core, explain_list_t *list, int64_t now)
 {
     const client_table_t *clients = &core->clients;
     size_t slots = clients->slots ? clients->mask + 1 : 0;
@@ -216,7 +220,7 @@ bool explain_more_clients(const core_t *core, explain_list_t *list)
         if (list->at + PREFETCH < slots)
             __builtin_prefetch(clients->slots[list->at + PREFETCH].client);
         if (clients->slots[list->at].client)
-            s_look_at_client(clients->slots[list->at].client, list);
+            s_look_at_client(clients->slots[list->at].client, list, now);
     }
     if (list->at < slots)
         return false;
@@ -224,11 +228,12 @@ bool explain_more_clients(const core_t *core, explain_list_t *list)
     return true;
 }
 
-static void s_look_at_receiver(const core_t *core, const receiver_t *receiver, explain_list_t *list)
+static void s_look_at_receiver(const core_t *core, const receiver_t *receiver, explain_list_t *list,
+                               int64_t now)
 {
     explain_receiver_t row;
-    s_fill_receiver(core, receiver, list->now, &row);
-    if (s_is_wanted(list, &row.key))
+    s_fill_receiver(core, receiver, now, &row);
+    if (s_is_wanted(list, &row.key, now))
         shortlist_add(&list->first, &row);
     list->looked++;
 }
@@ -243,14 +248,14 @@ static bool s_is_first_route(const core_t *core, size_t route)
 }
 
 //  Routes are few, and cannot be found again by an id: they are looked at together.
-static void s_look_at_routes(const core_t *core, explain_list_t *list)
+static void s_look_at_routes(const core_t *core, explain_list_t *list, int64_t now)
 {
     for (size_t i = 0; i < core->route_count; i++)
         if (s_is_first_route(core, i))
-            s_look_at_receiver(core, core->routes[i].receiver, list);
+            s_look_at_receiver(core, core->routes[i].receiver, list, now);
 }
 
-static const receiver_t *s_go_on_with(const core_t *core, explain_list_t *list)
+static const receiver_t *s_go_on_with(const core_t *core, explain_list_t *list, int64_t now)
 {
     if (list->begun) {
         const receiver_t *next = receiver_table_find(core, list->next, list->next_size);
@@ -258,15 +263,15 @@ static const receiver_t *s_go_on_with(const core_t *core, explain_list_t *list)
         return next;
     }
     list->begun = true;
-    s_look_at_routes(core, list);
+    s_look_at_routes(core, list, now);
     return core->by_id;
 }
 
-bool explain_more_receivers(const core_t *core, explain_list_t *list)
+bool explain_more_receivers(const core_t *core, explain_list_t *list, int64_t now)
 {
-    const receiver_t *at = s_go_on_with(core, list);
+    const receiver_t *at = s_go_on_with(core, list, now);
     for (int i = 0; i < RECEIVERS_A_SLICE && at; i++, at = at->by_id.next)
-        s_look_at_receiver(core, at, list);
+        s_look_at_receiver(core, at, list, now);
     if (at) {
         list->next_size = at->id_size;
         memcpy(list->next, at->id, at->id_size);

@@ -88,9 +88,8 @@ typedef struct {
 bool explain_client(const core_t *core, const void *id, size_t id_size, int64_t now,
                     explain_client_t *client);
 
-//  A list that is being made; zeroed, with the first four set, to begin with.
+//  A list that is being made; zeroed, with the first three set, to begin with.
 typedef struct {
-    int64_t now; //  when it was asked for
     bool stuck; //  only what stands still for EXPLAIN_STUCK
     shortlist_key_t after; //  what comes after this one; id_size 0: from the start
     shortlist_t first; //  of explain_row_t or explain_receiver_t
@@ -104,7 +103,7 @@ typedef struct {
 
 //  Looks at the next of them. Returns true when all were looked at, and the list is in order. What
 //  comes or goes meanwhile may be missed.
-bool explain_more_clients(const core_t *core, explain_list_t *list);
-bool explain_more_receivers(const core_t *core, explain_list_t *list);
+bool explain_more_clients(const core_t *core, explain_list_t *list, int64_t now);
+bool explain_more_receivers(const core_t *core, explain_list_t *list, int64_t now);
 
 #endif

@@ -55,8 +55,11 @@ void gate_destroy(gate_t **self_p)
     gate_t *self = *self_p;
     if (!self)
         return;
-    if (self->zap)
+    if (self->zap) {
+        //  A close alone leaves the name taken for a while.
+        zmq_unbind(self->zap, ZAP_ENDPOINT);
         zmq_close(self->zap);
+    }
     access_destroy(&self->access);
     free(self);
     *self_p = NULL;

@@ -289,6 +289,7 @@ request_t *keeper_next(keeper_t *self, bool *decide)
         self->waiting_bytes -= s_cost(batch->request);
     s_discount_peer(self, batch->request->peer);
     s_note_result(batch);
+    batch->request->item.next = NULL;
     self->deciding = batch;
     return batch->request;
 }

@@ -171,6 +171,28 @@ static void s_decide(orderer_t *self, request_t *request, int64_t now)
         pipe_put(self->settings.front, &request->item, 1);
 }
 
+static void s_decide_chain(orderer_t *self, pipe_item_t *item, int64_t now)
+{
+    decider_begin(&self->decider, (request_t *)item);
+    while (item) {
+        request_t *request = (request_t *)item;
+        item = item->next;
+        s_decide(self, request, now);
+    }
+}
+
+//  Lets the journal have what it is to keep, and decides what need not wait for it.
+static void s_keep_all(orderer_t *self, pipe_item_t *item, int64_t now)
+{
+    while (item) {
+        request_t *request = (request_t *)item;
+        item = item->next;
+        request->item.next = NULL;
+        if (!keeper_take(self->keeper, request, self->decider.draining, now))
+            s_decide_chain(self, &request->item, now);
+    }
+}
+
 static bool s_take_requests(orderer_t *self, int64_t now)
 {
     for (int i = 0; i < CHAINS_A_TURN; i++) {
@@ -179,13 +201,10 @@ static bool s_take_requests(orderer_t *self, int64_t now)
         if (!item)
             return i > 0;
         histogram_add(&self->stats->request_wait, (uint64_t)waited, 1);
-        decider_begin(&self->decider, (request_t *)item);
-        while (item) {
-            request_t *request = (request_t *)item;
-            item = item->next;
-            if (!self->keeper || !keeper_take(self->keeper, request, self->decider.draining, now))
-                s_decide(self, request, now);
-        }
+        if (self->keeper)
+            s_keep_all(self, item, now);
+        else
+            s_decide_chain(self, item, now);
         pipe_flush(self->settings.front);
     }
     return true;
@@ -199,7 +218,7 @@ static bool s_take_kept(orderer_t *self, int64_t now)
     while ((request = keeper_next(self->keeper, &decide))) {
         any = true;
         if (decide)
-            s_decide(self, request, now);
+            s_decide_chain(self, &request->item, now);
         else
             pipe_put(self->settings.front, &request->item, 1);
     }

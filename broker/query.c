@@ -7,12 +7,11 @@
 
 void query_begin(query_t *self, int64_t now)
 {
-    self->now = now;
+    self->begun = self->now = now;
     self->found = self->whole = false;
     self->total = self->count = 0;
     bool clients = self->kind == QUERY_CLIENTS;
     self->list = (explain_list_t){
-        .now = now,
         .stuck = self->stuck,
         .after = self->after,
         .first = {.rows = clients ? (void *)self->clients : (void *)self->receivers,
@@ -24,9 +23,9 @@ void query_begin(query_t *self, int64_t now)
 static bool s_list(query_t *self, const core_t *core, int64_t now)
 {
     explain_list_t *list = &self->list;
-    bool done = self->kind == QUERY_CLIENTS ? explain_more_clients(core, list)
-                                            : explain_more_receivers(core, list);
-    if (!done && now - self->now < LIST_TIME)
+    bool done = self->kind == QUERY_CLIENTS ? explain_more_clients(core, list, now)
+                                            : explain_more_receivers(core, list, now);
+    if (!done && now - self->begun < LIST_TIME)
         return false;
     if (!done)
         shortlist_sort(&list->first);
@@ -38,6 +37,7 @@ static bool s_list(query_t *self, const core_t *core, int64_t now)
 
 bool query_go_on(query_t *self, const core_t *core, int64_t now)
 {
+    self->now = now;
     if (self->kind != QUERY_CLIENT)
         return s_list(self, core, now);
     self->found = explain_client(core, self->id, self->id_size, now, &self->client);

@@ -37,7 +37,8 @@ typedef struct {
         explain_row_t clients[QUERY_ROWS_MAX];
         explain_receiver_t receivers[QUERY_ROWS_MAX];
     };
-    explain_list_t list; //  the orderer's, while it works on it
+    int64_t begun; //  the orderer's, while it works on it
+    explain_list_t list; //  the same
 } query_t;
 
 //  Begins to answer, at `now`.

@@ -127,6 +127,7 @@ static inline bool s_read_push(push_t *push, span_t whole, span_t content, bool 
     if (!s_read_usual(push, content, &payload) && !s_read_fields(push, content, &payload, &regular))
         return false;
     push->numberless = push->seq == 0;
+    push->written = push->stored = false;
     push->hash = push->id_size ? request_hash(limits->key, push->id, push->id_size) : 0;
     if (!regular || push->id_size == 0)
         push->outcome = OUTCOME_INVALID;

@@ -215,6 +215,7 @@ typedef struct {
     stats_t commits; //  groups that are kept
     stats_t commits_failed; //  groups that the disk refused
     stats_t failing; //  gauge: 1 while it does
+    stats_t pulses; //  signs of life given to the main thread
     histogram_t commit; //  ns, of a group
     histogram_t batch; //  pushes of a group
     histogram_t wait; //  ns, pipe from the orderer

@@ -14,7 +14,7 @@ _seqpush() {
     esac
     if [[ $word == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$("$program" "${command[@]}" --help 2>/dev/null |
-            sed -n 's/^ *\(-[a-zA-Z], \)\?\(--[a-z-]*\).*/\2/p')" -- "$word")
+            sed -n 's/^ *\(-[a-zA-Z], \)\?\(--[a-z0-9-]*\).*/\2/p')" -- "$word")
     elif ((! ${#command[@]})); then
         mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$word")
     else

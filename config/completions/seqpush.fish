@@ -18,7 +18,7 @@ end
 function __seqpush_options
     set -l words (commandline -opc)
     command $words[1] (__seqpush_command) --help 2>/dev/null |
-        sed -n 's/^ *\(-[a-zA-Z], \)\{0,1\}\(--[a-z-]*\)[A-Z ]*  *\(.*\)/\2\t\3/p'
+        sed -n 's/^ *\(-[a-zA-Z], \)\{0,1\}\(--[a-z0-9-]*\)[A-Z ]*  *\(.*\)/\2\t\3/p'
 end
 
 complete -c seqpush -n 'not __seqpush_command >/dev/null' -f -a '(__seqpush_commands seqpush)'

@@ -11,7 +11,7 @@ _seqpushd() {
         ;;
     *)
         mapfile -t COMPREPLY < <(compgen -W "$("$program" --help 2>/dev/null |
-            sed -n 's/^ *\(-[a-zA-Z], \)\?\(--[a-z-]*\).*/\2/p')" -- "$word")
+            sed -n 's/^ *\(-[a-zA-Z], \)\?\(--[a-z0-9-]*\).*/\2/p')" -- "$word")
         ;;
     esac
 }

@@ -3,7 +3,7 @@
 function __seqpushd_options
     set -l words (commandline -opc)
     command $words[1] --help 2>/dev/null |
-        sed -n 's/^ *\(-[a-zA-Z], \)\{0,1\}\(--[a-z-]*\)[A-Z= ]*  *\(.*\)/\2\t\3/p'
+        sed -n 's/^ *\(-[a-zA-Z], \)\{0,1\}\(--[a-z0-9-]*\)[A-Z= ]*  *\(.*\)/\2\t\3/p'
 end
 
 function __seqpushd_keys

@@ -11,7 +11,7 @@ case $words[CURRENT-1] in
     ;;
 *)
     options=(${(f)"$($words[1] --help 2>/dev/null |
-        sed -n 's/^ *\(-[a-zA-Z], \)\{0,1\}\(--[a-z-]*\)[A-Z= ]*  *\(.*\)/\2:\3/p')"})
+        sed -n 's/^ *\(-[a-zA-Z], \)\{0,1\}\(--[a-z0-9-]*\)[A-Z= ]*  *\(.*\)/\2:\3/p')"})
     _describe option options
     ;;
 esac

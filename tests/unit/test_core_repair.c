@@ -107,6 +107,10 @@ static void the_next_hole_has_its_own_delay_and_only_it_is_asked_for(void **stat
     assert_effects(f, "");
     fixture_pass(f, 1 * MS);
     assert_effects(f, "repair:7:a4-4");
+    fixture_pass(f, 39 * MS);
+    assert_effects(f, "");
+    fixture_pass(f, 1 * MS);
+    assert_effects(f, "repair:7:a4-4");
     s_push(f, 7, "a", 4);
     assert_int_equal(s_count(f, 10 * SECOND), 0);
 }

@@ -254,7 +254,7 @@ static void a_list_is_made_in_slices_and_page_by_page_without_loss(void **state)
     fixture_t *f = *state;
     fixture_start(f);
     for (int i = 0; i < CLIENTS; i++) {
-        char id[8];
+        char id[16];
         snprintf(id, sizeof id, "%d", i);
         fixture_fill(f, id, 2, 2);
         if (i % 7 == 0)
@@ -267,7 +267,7 @@ static void a_list_is_made_in_slices_and_page_by_page_without_loss(void **state)
     do {
         s_list(f, query, QUERY_CLIENTS, false, 64);
         for (uint32_t i = 0; i < query->count; i++, rows++) {
-            char id[8] = "";
+            char id[16] = "";
             memcpy(id, query->clients[i].key.id, query->clients[i].key.id_size);
             assert_false(seen[atoi(id)]);
             seen[atoi(id)] = true;
@@ -290,7 +290,7 @@ static void a_table_that_grows_is_looked_at_anew(void **state)
     fixture_start(f);
     query_t *query = calloc(1, sizeof *query);
     for (int i = 0; i < 500; i++) {
-        char id[8];
+        char id[16];
         snprintf(id, sizeof id, "%d", i);
         fixture_fill(f, id, 2, 2);
     }
@@ -299,7 +299,7 @@ static void a_table_that_grows_is_looked_at_anew(void **state)
     query_begin(query, f->now);
     assert_false(query_go_on(query, f->core, f->now));
     for (int i = 500; i < 1000; i++) {
-        char id[8];
+        char id[16];
         snprintf(id, sizeof id, "%d", i);
         fixture_fill(f, id, 2, 2);
     }
@@ -310,12 +310,47 @@ static void a_table_that_grows_is_looked_at_anew(void **state)
     free(query);
 }
 
+static void what_happens_while_a_list_is_made_is_dated_right(void **state)
+{
+    fixture_t *f = *state;
+    fixture_start(f);
+    query_t *query = calloc(1, sizeof *query);
+    query->kind = QUERY_CLIENTS;
+    query->limit = 10;
+    query_begin(query, f->now);
+    int64_t begun = f->now;
+    fixture_pass(f, 500 * MS);
+    fixture_fill(f, "a", 1, 1);
+    while (!query_go_on(query, f->core, f->now))
+        continue;
+    assert_int_equal(query->count, 1);
+    assert_in_range(query->clients[0].key.since, begun + 498 * MS, f->now);
+    assert_int_equal(query->now, f->now);
+    free(query);
+}
+
+//  A send is dated in ticks, and never as 0: one that begins now may lie ahead.
+static void what_was_sent_just_now_does_not_stand_still(void **state)
+{
+    fixture_t *f = *state;
+    fixture_start(f);
+    receiver_t *r = fixture_attach(f, "r", 1, 1);
+    fixture_take_all(f, r, "a");
+    for (int i = 0; i < 4; i++) {
+        f->now += 1 << 14; //  a tick
+        fixture_fill(f, "a", (uint64_t)i + 1, (uint64_t)i + 1);
+        fixture_deliver(f);
+        assert_in_range(s_explain(f, "a").row.key.since, f->now - MS, f->now);
+        fixture_ack(f, r, "a", (uint64_t)i + 1);
+    }
+}
+
 static void a_list_that_takes_too_long_is_answered_with_what_was_found(void **state)
 {
     fixture_t *f = *state;
     fixture_start(f);
     for (int i = 0; i < 1000; i++) {
-        char id[8];
+        char id[16];
         snprintf(id, sizeof id, "%d", i);
         fixture_fill(f, id, 2, 2);
     }
@@ -362,7 +397,7 @@ static void all_receivers_and_each_route_once_are_listed(void **state)
     f->settings.route_count = 2;
     fixture_start(f);
     for (unsigned i = 0; i < 90; i++) {
-        char id[8];
+        char id[16];
         snprintf(id, sizeof id, "r%u", i);
         assert_non_null(fixture_attach(f, id, 100 + i, i));
     }
@@ -425,6 +460,8 @@ int main(void)
         CORE(those_that_stand_still_for_longest_come_first),
         CORE(a_list_is_made_in_slices_and_page_by_page_without_loss),
         CORE(a_table_that_grows_is_looked_at_anew),
+        CORE(what_happens_while_a_list_is_made_is_dated_right),
+        CORE(what_was_sent_just_now_does_not_stand_still),
         CORE(a_list_that_takes_too_long_is_answered_with_what_was_found),
         CORE(the_slowest_receiver_comes_first),
         CORE(all_receivers_and_each_route_once_are_listed),
