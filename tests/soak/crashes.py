@@ -2,10 +2,10 @@
 import random
 import signal
 import subprocess
+import tempfile
 import time
-from pathlib import Path
 
-from cast import Cast, wait_until
+from cast import Cast
 from guests import Guests
 
 EARLY = 0.2  # part of the starts that are killed themselves, before they serve
@@ -13,12 +13,12 @@ EARLY_MAX = 0.05  # seconds until then
 READY_MAX = 2.0  # seconds in which a broker that was killed serves again
 
 
-def settings(folder, engine):
-    """A front whose name stays, and a store."""
+def settings(folder, engine, store=None):
+    """A front whose name stays, and a store, in the folder or elsewhere."""
     front = (f"front/bind=ipc://{folder}/front",)
     if engine == "none":
         return front
-    return *front, f"journal/engine={engine}", f"journal/path={folder}/store"
+    return *front, f"journal/engine={engine}", f"journal/path={store or folder}/store"
 
 
 def alive(broker):
@@ -68,8 +68,8 @@ class Times:
 
 def crashes(folder, options):
     dice, times = random.Random(options.seed), Times()
-    chosen = settings(folder, options.engine)
-    with Cast(folder, chosen, patience=options.patience) as cast, \
+    with tempfile.TemporaryDirectory(prefix="seqpush-store-") as disk, \
+            Cast(folder, settings(folder, options.engine, disk), patience=options.patience) as cast, \
             Guests(cast.broker.front, options.guests) as guests:
         cast.publish(r=options.rate or 3000, x=options.seed, w=options.patience)
         for _ in range(options.cycles):

@@ -63,9 +63,7 @@ def disk_full(folder, options):
     """Twice; the second time the broker is killed while the disk is full."""
     figures = {}
     with small_disk(Path(folder) / "disk") as disk:
-        chosen = (*settings(folder, "none"), f"journal/engine={options.engine}",
-                  f"journal/path={disk}/store")
-        with Cast(folder, chosen, patience=options.patience) as cast:
+        with Cast(folder, settings(folder, options.engine, disk), patience=options.patience) as cast:
             cast.publish(r=options.rate or 3000, x=options.seed, w=options.patience)
             time.sleep(1)
             figures["refused"] = fill(cast, disk)
