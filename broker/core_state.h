@@ -386,8 +386,8 @@ static inline void repair_note(const core_t *self, client_t *client)
 //  The client's hole begins now.
 void repair_begin(const core_t *self, client_t *client);
 
-//  A push has filled a hole that lasted so long, in ns.
-void repair_filled(core_t *self, int64_t lasted);
+//  A push fills the client's hole now.
+void repair_filled(core_t *self, const client_t *client, int64_t now);
 
 //  Asks for the client's hole if that is due. Returns when it will be next; INT64_MAX: never.
 int64_t repair_look(core_t *self, client_t *client, int64_t now);

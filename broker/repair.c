@@ -19,9 +19,11 @@ static bool s_has_begun(const client_t *client)
     return client->epoch > 0 || client->view.next_seq > client->rule->settings.first_seq;
 }
 
-void repair_filled(core_t *self, int64_t lasted)
+void repair_filled(core_t *self, const client_t *client, int64_t now)
 {
-    int64_t off = lasted - self->hole_mean;
+    if (client->repair_at == INT64_MAX)
+        return;
+    int64_t off = now - client->view.hole_since - self->hole_mean;
     self->hole_mean += off / 8;
     self->hole_deviation += ((off < 0 ? -off : off) - self->hole_deviation) / 4;
 }

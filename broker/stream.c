@@ -99,14 +99,13 @@ bool stream_enter(core_t *self, client_t *client, window_place_t push, uint64_t 
     stage.hand = push;
     stage.hand_seq = seq;
     stage.in_hand = true;
-    int64_t hole_since = client->view.hole_since;
-    bool fills = hole_since && client->view.next_seq == seq;
+    bool fills = client->view.hole_since && client->view.next_seq == seq;
+    if (fills)
+        repair_filled(self, client, now);
     if (!s_move(&stage))
         return false;
-    if (fills && client->view.next_seq != seq) {
+    if (fills && client->view.next_seq != seq)
         stats_add(&self->stats->gaps_filled, 1);
-        repair_filled(self, now - hole_since);
-    }
     return true;
 }
 

@@ -426,18 +426,17 @@ static void s_hold(model_t *self, model_client_t *client, const model_push_t *pu
                    int64_t now)
 {
     uint64_t next = client->next_seq;
-    int64_t hole_since = client->hole_since;
+    bool was_open = client->hole_since != 0;
     model_entry_t entry = {.kind = MODEL_PUSH, .after = {client->epoch, seq}};
     model_held_t held = {seq, push->publisher, push->number,
                          model_size(client, &entry, push->payload_size), now};
     MODEL_APPEND(&client->held, held);
     if (seq != next)
         client->places = s_places_for(client, seq - next + 1);
+    if (was_open && seq == next && client->repair_at != INT64_MAX)
+        model_note_filled(self, now - client->hole_since);
     model_settle(self, client, next, now);
-    if (hole_since && seq == next && client->next_seq != next) {
-        self->counts.filled++;
-        model_note_filled(self, now - hole_since);
-    }
+    self->counts.filled += was_open && seq == next && client->next_seq != next;
 }
 
 static void s_accept(model_t *self, model_client_t *client, const model_push_t *push, uint64_t seq,
