@@ -51,8 +51,8 @@ struct core {
     uint64_t publisher; //  who is told of its pushes; 0: nobody
     uint64_t peer; //  who sent it; 0: nobody that may be asked for anything
     uint64_t newest_peer; //  the greatest of those numbers
-    int64_t hole_mean; //  ns that holes last which pushes fill, smoothed
-    int64_t hole_deviation; //  ns from that, smoothed
+    int64_t hole_longest; //  ns that a hole lasted which was filled
+    int64_t hole_longest_at; //  ns, when it was
     uint32_t closing; //  endpoints whose close has not come back
 
     receiver_t nobody;
@@ -384,7 +384,7 @@ static inline void repair_note(const core_t *self, client_t *client)
 }
 
 //  The client's hole begins now.
-void repair_begin(const core_t *self, client_t *client);
+void repair_begin(const core_t *self, client_t *client, int64_t now);
 
 //  A push fills the client's hole now.
 void repair_filled(core_t *self, const client_t *client, int64_t now);

@@ -1,17 +1,17 @@
 //  repair.c - the last two publishers of a client are asked for what is missing
 //
 //  Pushes that overtake each other fill their holes within a moment, so a hole is asked for only when it
-//  has stood at the head of the line for ordering/repair_delay, and longer than holes usually do of late:
-//  the smoothed mean of how long they lasted and four deviations, as RFC 6298 has it for
-//  retransmissions. A broker or publishers that are behind so cause no storm. Then it is asked for
-//  less and less often: each wait is twice the one before it. A client has one hole that is asked for, the one that it waits
-//  at. Of a client whose stream has not begun nobody can tell what is missing.
+//  has stood at the head of the line for ordering/repair_delay, and for twice as long as any that was
+//  filled of late: a broker or publishers that are behind so cause no storm. Then it is asked for less
+//  and less often: each wait is twice the one before it. A client has one hole that is asked for, the
+//  one that it waits at. Of a client whose stream has not begun nobody can tell what is missing.
 
 #include "core_state.h"
 #include <string.h>
 
 #define DOUBLINGS_MAX 13 //  of a ms, beyond the longest wait
-#define USUAL_MAX INT64_C(1000000000) //  ns that usual holes last at most
+#define SECOND INT64_C(1000000000)
+#define USUAL_MAX SECOND //  ns that a hole is waited for at most because others lasted long
 #define WAIT_MAX INT64_C(5000000000) //  ns between two Repairs, or the delay if that is longer
 
 static bool s_has_begun(const client_t *client)
@@ -19,27 +19,33 @@ static bool s_has_begun(const client_t *client)
     return client->epoch > 0 || client->view.next_seq > client->rule->settings.first_seq;
 }
 
+//  How long holes last that are filled: the longest one, which counts half as much each second.
+static int64_t s_usual(const core_t *self, int64_t now)
+{
+    int64_t seconds = (now - self->hole_longest_at) / SECOND;
+    return seconds < 63 ? self->hole_longest >> seconds : 0;
+}
+
 void repair_filled(core_t *self, const client_t *client, int64_t now)
 {
-    if (client->repair_at == INT64_MAX)
+    int64_t lasted = now - client->view.hole_since;
+    if (client->repair_at == INT64_MAX || lasted < s_usual(self, now))
         return;
-    int64_t off = now - client->view.hole_since - self->hole_mean;
-    self->hole_mean += off / 8;
-    self->hole_deviation += ((off < 0 ? -off : off) - self->hole_deviation) / 4;
+    self->hole_longest = lasted;
+    self->hole_longest_at = now;
 }
 
 //  0: never.
-static int64_t s_delay(const core_t *self, const client_t *client)
+static int64_t s_delay(const core_t *self, const client_t *client, int64_t now)
 {
-    int64_t delay = client->rule->settings.repair_delay;
-    int64_t usual = self->hole_mean + 4 * self->hole_deviation;
+    int64_t delay = client->rule->settings.repair_delay, usual = 2 * s_usual(self, now);
     usual = usual < USUAL_MAX ? usual : USUAL_MAX;
     return delay && usual > delay ? usual : delay;
 }
 
-void repair_begin(const core_t *self, client_t *client)
+void repair_begin(const core_t *self, client_t *client, int64_t now)
 {
-    int64_t delay = s_delay(self, client);
+    int64_t delay = s_delay(self, client, now);
     client->repairs = 0;
     client->repair_at = delay && s_has_begun(client) ? client->view.hole_since + delay : INT64_MAX;
 }
@@ -71,9 +77,9 @@ static void s_ask(core_t *self, const client_t *client)
     }
 }
 
-static int64_t s_wait(const core_t *self, client_t *client)
+static int64_t s_wait(const core_t *self, client_t *client, int64_t now)
 {
-    int64_t delay = s_delay(self, client);
+    int64_t delay = s_delay(self, client, now);
     if (client->repairs < DOUBLINGS_MAX)
         client->repairs++;
     int64_t wait = delay << client->repairs, max = delay > WAIT_MAX ? delay : WAIT_MAX;
@@ -86,7 +92,7 @@ int64_t repair_look(core_t *self, client_t *client, int64_t now)
         return INT64_MAX;
     if (now >= client->repair_at) {
         s_ask(self, client);
-        client->repair_at = now + s_wait(self, client);
+        client->repair_at = now + s_wait(self, client, now);
     }
     return client->repair_at;
 }

@@ -64,7 +64,7 @@ void stage_see_hole(policy_stage_t *stage)
     } else if (!client->view.hole_since || stage->hole_at != next) {
         client->view.hole_since = stage->now ? stage->now : 1;
         client->alarmed = false;
-        repair_begin(stage->core, client);
+        repair_begin(stage->core, client, stage->now);
     }
     stage->hole_at = next;
 }

@@ -159,9 +159,14 @@ static void s_resend(outbox_t *self, batch_t *batch, int64_t now)
     self->resends += batch->count;
 }
 
+bool outbox_may_be_lost(const batch_t *batch, int64_t now)
+{
+    return now - batch->sent_at >= MOMENT;
+}
+
 void outbox_resend(outbox_t *self, batch_t *batch, int64_t now)
 {
-    if (!self->blocked && now - batch->sent_at >= MOMENT)
+    if (!self->blocked)
         s_resend(self, batch, now);
 }
 

@@ -88,7 +88,10 @@ static inline bool outbox_is_answered(const batch_t *batch, uint64_t first, uint
 //  what was sent before that: it is sealed again.
 void outbox_note_answer(outbox_t *self, uint64_t instance, uint64_t first, uint64_t last);
 
-//  Sends a batch on the wire again, unless that was done a moment ago.
+//  False if it was sent so short a time ago that it, or its reply, may be under way still.
+bool outbox_may_be_lost(const batch_t *batch, int64_t now);
+
+//  Sends a batch on the wire again.
 void outbox_resend(outbox_t *self, batch_t *batch, int64_t now);
 
 //  Sends again what has had no reply for too long, as far as the socket goes. To a broker that is

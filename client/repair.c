@@ -18,11 +18,14 @@ static bool s_has(const batch_t *batch, const Seqpush__V1__Repair *repair)
     return false;
 }
 
+//  True if it has such a push that was not sent, or a moment ago.
 static bool s_will_send(const seqpush_publisher_t *self, const Seqpush__V1__Repair *repair)
 {
-    for (const batch_t *batch = self->outbox.sealed; batch; batch = batch->next)
-        if (s_has(batch, repair))
-            return true;
+    const batch_t *lists[] = {self->outbox.sealed, self->outbox.wire};
+    for (int i = 0; i < 2; i++)
+        for (const batch_t *batch = lists[i]; batch; batch = batch->next)
+            if (s_has(batch, repair))
+                return true;
     return (self->open && s_has(self->open, repair)) ||
            (self->lanes.fed && s_has(self->lanes.fed, repair));
 }
@@ -32,7 +35,7 @@ static bool s_send_again(outbox_t *outbox, const Seqpush__V1__Repair *repair)
     int64_t now = socket_clock();
     bool any = false;
     for (batch_t *batch = outbox->wire; batch; batch = batch->next) {
-        if (!s_has(batch, repair))
+        if (!outbox_may_be_lost(batch, now) || !s_has(batch, repair))
             continue;
         outbox_resend(outbox, batch, now);
         any = true;
@@ -57,11 +60,11 @@ void repair_take(seqpush_publisher_t *self, const Seqpush__V1__Repair *repair)
         return;
     }
     self->stats.repairs++;
-    bool kept = s_will_send(self, repair);
-    kept |= s_send_again(&self->outbox, repair);
+    bool kept = s_send_again(&self->outbox, repair);
     kept |= s_let_out(self, repair);
     kept |= confirm_repair(self, repair);
-    if (!kept && self->options.on_repair)
+    //  Looking through all that is on its way takes long: only for somebody who wants to know.
+    if (!kept && self->options.on_repair && !s_will_send(self, repair))
         self->options.on_repair(self->options.arg, repair->client_id.data, size, repair->epoch,
                                 repair->from, repair->to);
 }

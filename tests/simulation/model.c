@@ -434,7 +434,7 @@ static void s_hold(model_t *self, model_client_t *client, const model_push_t *pu
     if (seq != next)
         client->places = s_places_for(client, seq - next + 1);
     if (was_open && seq == next && client->repair_at != INT64_MAX)
-        model_note_filled(self, now - client->hole_since);
+        model_note_filled(self, now - client->hole_since, now);
     model_settle(self, client, next, now);
     self->counts.filled += was_open && seq == next && client->next_seq != next;
 }

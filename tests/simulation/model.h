@@ -172,8 +172,8 @@ typedef struct {
     uint64_t next_generation;
     uint64_t made;
     uint32_t batch;
-    int64_t hole_mean; //  ns that holes lasted which pushes filled, smoothed, and their deviation
-    int64_t hole_deviation;
+    int64_t hole_longest; //  ns that a hole lasted which was filled, and when it was
+    int64_t hole_longest_at;
     model_counts_t counts;
 } model_t;
 
@@ -372,10 +372,10 @@ void model_nothing_lost(const model_t *self);
 void model_note_peer(model_client_t *client, uint64_t peer);
 
 //  The client's hole begins: hole_since is set.
-void model_begin_repair(const model_t *self, model_client_t *client);
+void model_begin_repair(const model_t *self, model_client_t *client, int64_t now);
 
 //  A push has filled a hole that lasted so long.
-void model_note_filled(model_t *self, int64_t lasted);
+void model_note_filled(model_t *self, int64_t lasted, int64_t now);
 
 //  The core asks a peer for what follows `at` up to `to`: it must be time, and the right one.
 void model_repair(model_t *self, uint32_t index, uint64_t peer, position_t at, uint64_t to,

@@ -129,7 +129,7 @@ void model_settle(model_t *self, model_client_t *client, uint64_t next, int64_t 
     } else if (!client->hole_since || client->next_seq != next) {
         client->hole_since = now;
         client->alarmed = false;
-        model_begin_repair(self, client);
+        model_begin_repair(self, client, now);
     }
 }
 

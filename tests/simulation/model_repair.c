@@ -3,7 +3,8 @@
 #include "model.h"
 
 #define WAIT_MAX INT64_C(5000000000) //  ns
-#define USUAL_MAX INT64_C(1000000000)
+#define SECOND INT64_C(1000000000)
+#define USUAL_MAX SECOND
 
 void model_note_peer(model_client_t *client, uint64_t peer)
 {
@@ -13,33 +14,42 @@ void model_note_peer(model_client_t *client, uint64_t peer)
     client->peers[0] = peer;
 }
 
-void model_note_filled(model_t *self, int64_t lasted)
+static int64_t s_longest(const model_t *self, int64_t now)
 {
-    int64_t mean = self->hole_mean, off = lasted > mean ? lasted - mean : mean - lasted;
-    self->hole_mean = lasted > mean ? mean + off / 8 : mean - off / 8;
-    self->hole_deviation += (off - self->hole_deviation) / 4;
+    int64_t longest = self->hole_longest;
+    for (int64_t at = self->hole_longest_at + SECOND; at <= now && longest; at += SECOND)
+        longest /= 2;
+    return longest;
 }
 
-static int64_t s_delay(const model_t *self, const model_client_t *client)
+void model_note_filled(model_t *self, int64_t lasted, int64_t now)
 {
-    int64_t usual = self->hole_mean + 4 * self->hole_deviation, delay = client->rule.repair_delay;
+    if (lasted < s_longest(self, now))
+        return;
+    self->hole_longest = lasted;
+    self->hole_longest_at = now;
+}
+
+static int64_t s_delay(const model_t *self, const model_client_t *client, int64_t now)
+{
+    int64_t usual = 2 * s_longest(self, now), delay = client->rule.repair_delay;
     if (usual > USUAL_MAX)
         usual = USUAL_MAX;
     return usual > delay ? usual : delay;
 }
 
-void model_begin_repair(const model_t *self, model_client_t *client)
+void model_begin_repair(const model_t *self, model_client_t *client, int64_t now)
 {
     bool begun = client->epoch > 0 || client->next_seq > client->rule.first_seq;
     client->repairs = client->asked = 0;
     client->repair_at = INT64_MAX;
     if (client->rule.repair_delay && begun)
-        client->repair_at = client->hole_since + s_delay(self, client);
+        client->repair_at = client->hole_since + s_delay(self, client, now);
 }
 
 static void s_put_off(const model_t *self, model_client_t *client, int64_t now)
 {
-    int64_t wait = s_delay(self, client);
+    int64_t wait = s_delay(self, client, now);
     client->repairs++;
     for (uint32_t i = 0; i < client->repairs && wait < WAIT_MAX; i++)
         wait *= 2;

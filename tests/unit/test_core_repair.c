@@ -103,12 +103,12 @@ static void the_next_hole_has_its_own_delay_and_only_it_is_asked_for(void **stat
     assert_effects(f, "repair:7:a2-2");
     fixture_pass(f, 39 * MS);
     s_push(f, 7, "a", 2);
-    //  A hole of 59 ms: an eighth of that is the mean, a quarter the deviation.
-    fixture_pass(f, 66 * MS);
+    //  Twice as long as the one before, which lasted 59 ms.
+    fixture_pass(f, 117 * MS);
     assert_effects(f, "");
     fixture_pass(f, 1 * MS);
     assert_effects(f, "repair:7:a4-4");
-    fixture_pass(f, 132 * MS);
+    fixture_pass(f, 235 * MS);
     assert_effects(f, "");
     fixture_pass(f, 1 * MS);
     assert_effects(f, "repair:7:a4-4");
