@@ -151,8 +151,8 @@ static inline position_t client_released(const client_t *self)
 //  True if nothing would be lost with the client but its position.
 static inline bool client_is_idle(const client_t *self)
 {
-    return client_kept(self) == 0 && self->out == 0 && !self->in_confirmation &&
-           !self->unsaved && !self->unstored && !self->waiting;
+    return client_kept(self) == 0 && self->out == 0 && !self->in_confirmation && !self->unsaved &&
+           !self->unstored && !self->waiting;
 }
 
 //  Remembers that the seqs from..to of the present epoch were given up.

@@ -34,7 +34,8 @@ typedef struct {
     int64_t gap_timeout; //  ns
     int64_t gap_alarm; //  ns; 0: never
     int64_t repair_delay; //  ns; 0: never
-    const rule_t *rules; //  borrowed for core_new: of clients that one matches, in place of the six above
+    const rule_t
+        *rules; //  borrowed for core_new: of clients that one matches, in place of the six above
     size_t rule_count;
     uint32_t max_clients;
     int64_t client_idle_timeout; //  ns
