@@ -1,6 +1,7 @@
 //  keeper.c - requests that wait for the journal, and what the journal is told; see keeper.h
 
 #include "keeper.h"
+#include <assert.h>
 #include <stdlib.h>
 #include <uthash.h>
 
@@ -112,6 +113,7 @@ static void s_discount_peer(keeper_t *self, uint64_t number)
 {
     peer_t *peer = NULL;
     HASH_FIND(hh, self->peers, &number, sizeof number, peer);
+    assert(peer);
     if (--peer->waiting > 0)
         return;
     HASH_DEL(self->peers, peer);
