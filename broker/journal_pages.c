@@ -323,7 +323,8 @@ static bool s_heads(pages_t *self, const meta_t *heads[METAS])
     if (self->size < least)
         return false;
     self->page_size = ((const meta_t *)(self->bytes + offsetof(page_t, nodes)))->free.page_size;
-    if (self->page_size < least || self->page_size > UINT16_MAX + 1u ||
+    bool power_of_two = (self->page_size & (self->page_size - 1)) == 0;
+    if (!power_of_two || self->page_size < least || self->page_size > UINT16_MAX + 1u ||
         self->size < METAS * self->page_size)
         return false;
     const meta_t *even = s_meta(self, 0), *odd = s_meta(self, 1);
