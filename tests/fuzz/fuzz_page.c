@@ -43,10 +43,11 @@ static void *s_answer(void *arg)
                                 .backlog_bytes = 4096,
                                 .max_receivers = 4};
     core_t *core = core_new(&settings, &s_stats);
-    zmq_pollitem_t item = {inquiry_socket(arg), 0, ZMQ_POLLIN, 0};
+    pipe_t *pipe = inquiry_pipe(arg);
+    zmq_pollitem_t items[1];
     while (core)
         if (!inquiry_answer(arg, core, 1))
-            zmq_poll(&item, 1, -1);
+            pipe_wait(&pipe, 1, items, 0, -1);
     return NULL;
 }
 
