@@ -1,5 +1,6 @@
 """The disk of the store gets full under load, and then has room again."""
 import shutil
+import signal
 import subprocess
 import time
 from contextlib import contextmanager, suppress
@@ -47,7 +48,12 @@ def refused(cast):
 
 
 def fill(cast, disk):
-    """Until pushes are refused, and for a while longer. Returns how many were refused."""
+    """Until pushes are refused, and for a while longer. Returns how many were refused.
+
+    Nothing is acknowledged meanwhile: the store would live on the room that acknowledged pushes leave.
+    """
+    for receiver in cast.receivers:
+        receiver.send(signal.SIGSTOP)
     before = refused(cast)
     stuff(disk / "stuff")
     wait_until(lambda: refused(cast) > before, "pushes to be refused", cast.patience)
@@ -55,19 +61,21 @@ def fill(cast, disk):
     return refused(cast) - before
 
 
+def go_on(cast):
+    for receiver in cast.receivers:
+        receiver.send(signal.SIGCONT)
+
+
 def free(cast, disk):
     """Service has to go on by itself."""
     (disk / "stuff").unlink()
+    go_on(cast)
     accepted = outcome(cast, "accepted")
     wait_until(lambda: outcome(cast, "accepted") > accepted + 1000, "service", cast.patience)
 
 
 def disk_full(folder, options):
-    """Twice; the second time the broker is killed while the disk is full.
-
-    By then the store has room of its own, in what acknowledged pushes left of its file: how many are
-    refused the second time is up to that.
-    """
+    """Twice; the second time the broker is killed while the disk is full."""
     figures = {}
     with small_disk(Path(folder) / "disk") as disk:
         with Cast(folder, settings(folder, options.engine, disk), patience=options.patience) as cast:
@@ -75,11 +83,10 @@ def disk_full(folder, options):
             time.sleep(1)
             figures["refused"] = fill(cast, disk)
             free(cast, disk)
-            stuff(disk / "stuff")
-            time.sleep(FULL_FOR)
-            figures["refused_again"] = refused(cast) - figures["refused"]
+            figures["refused_again"] = fill(cast, disk)
             kill(cast.broker)
             (disk / "stuff").unlink()
             cast.restart_broker()
+            go_on(cast)
             more, wrong = cast.finish()
     return figures | more, wrong
