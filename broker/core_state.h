@@ -267,8 +267,13 @@ uint32_t retention_unhanded(const client_t *client, uint64_t *bytes);
 //  Drops all of that, pushes as given up. Returns true if a gap notice was among it.
 bool retention_drop_unhanded(core_t *self, client_t *client);
 
-//  Drops the oldest entry. It is returned for its figures: the frame is gone.
-retained_entry_t retention_pop(core_t *self, client_t *client);
+//  Drops the oldest entries, as delivered; or the oldest one.
+void retention_drop(core_t *self, client_t *client, uint32_t count);
+
+static inline void retention_pop(core_t *self, client_t *client)
+{
+    retention_drop(self, client, 1);
+}
 
 //  How many of the first `limit` entries end at or before `position`; `*reached` is where the last
 //  of them ends.
@@ -284,6 +289,9 @@ void retention_cover(core_t *self, client_t *client, position_t position);
 
 //  Counts entries that were handed over as on their way, or (-1) not any more.
 void retention_count_sent(core_t *self, client_t *client, const retained_entry_t *entry, int by);
+
+//  Counts a run of entries with so many bytes as on their way.
+void retention_count_handed(core_t *self, client_t *client, uint32_t entries, uint32_t bytes);
 
 //  ---- delivery.c --------------------------------------------------------------------------------
 

@@ -59,6 +59,9 @@ void retained_put(retained_t *self, retained_entry_t entry);
 //  Drops the oldest entry and returns it; the reference to its frame goes to the caller.
 retained_entry_t retained_pop(retained_t *self);
 
+//  Drops the oldest `count` entries, whose frames are the caller's already.
+void retained_drop(retained_t *self, uint32_t count);
+
 //  Makes one entry, a notice, of the entries from `first` up to and without `end`; `sent` is not
 //  between. The references to their frames go to the caller. The notice counts as handed if one of
 //  them was.
@@ -66,6 +69,12 @@ void retained_merge(retained_t *self, uint32_t first, uint32_t end, retained_ent
 
 //  Drops the newest entry, which was not handed to a worker, and returns it in the same way.
 retained_entry_t retained_pop_newest(retained_t *self);
+
+//  Bytes of an encoded entry.
+static inline uint32_t retained_size(const retained_entry_t *entry)
+{
+    return entry->kind == RETAINED_PUSH ? entry->size : (uint32_t)frame_size(entry->frame);
+}
 
 //  Where the stream stands after `entry`, if it stood at `before`.
 static inline position_t retained_after(const retained_entry_t *entry, position_t before)
