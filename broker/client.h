@@ -155,11 +155,25 @@ static inline bool client_is_idle(const client_t *self)
            !self->unstored && !self->waiting;
 }
 
-//  Remembers that the seqs from..to of the present epoch were given up.
-void client_note_gap(client_t *self, uint64_t from, uint64_t to);
-
 //  True if `seq`, below next_seq, lies in a gap that is remembered, or may lie in one that is not.
 bool client_gave_up(const client_t *self, uint64_t seq);
 bool client_may_have_given_up(const client_t *self, uint64_t seq);
+
+//  What the window alone says of a push with this seq.
+static inline outcome_t client_judge_by_window(const client_t *self, uint64_t seq)
+{
+    uint64_t next = self->view.next_seq;
+    if (seq < next)
+        return client_gave_up(self, seq) ? OUTCOME_STALE : OUTCOME_DUPLICATE;
+    if (seq - next >= self->view.window)
+        return OUTCOME_WINDOW_FULL;
+    const window_place_t *place = window_at(&self->flow->window, next, seq);
+    if (place && place->frame)
+        return OUTCOME_DUPLICATE;
+    return place && place->size == WINDOW_GIVEN_UP ? OUTCOME_STALE : OUTCOME_ACCEPTED;
+}
+
+//  Remembers that the seqs from..to of the present epoch were given up.
+void client_note_gap(client_t *self, uint64_t from, uint64_t to);
 
 #endif

@@ -129,6 +129,10 @@ struct policy_stage {
 //  Brings hole_since up to date: a hole that was not the head of the line before begins now.
 void stage_see_hole(policy_stage_t *stage);
 
+//  Releases a push that is in no place of the window; the client's stream stands at `seq` after it.
+//  There is room in the queue.
+void stage_release(core_t *self, client_t *client, window_place_t push, uint64_t seq, int64_t now);
+
 //  ---- stream.c ----------------------------------------------------------------------------------
 
 //  What the client's policy says of a push with this seq.
@@ -143,6 +147,9 @@ void stream_settle(core_t *self, client_t *client, int64_t now);
 
 //  The client's timer fired.
 void stream_due(core_t *self, client_t *client, int64_t now);
+
+//  Counts pushes with so many bytes as held, or (negative) not any more.
+void stream_count_held(core_t *self, client_t *client, uint64_t pushes, uint64_t bytes);
 
 //  Takes out what a place of the window holds, and counts it as held no more.
 window_place_t stream_take_held(core_t *self, client_t *client, window_place_t *place);
@@ -246,8 +253,12 @@ frame_t *notice_marker(const client_t *client, position_t position);
 
 //  ---- retention.c -------------------------------------------------------------------------------
 
-//  Appends a released push, which has room in the queue, and counts it.
+//  Appends a released push or a notice, which has room in the queue, and counts it.
 void retention_put(core_t *self, client_t *client, retained_entry_t entry, int64_t now);
+
+//  Counts entries that were put into the queue now, and sees to it that they expire.
+void retention_count_put(core_t *self, client_t *client, uint64_t entries, uint64_t bytes,
+                         int64_t now);
 
 //  Makes one entry, the notice, of the entries from `first` up to and without `end`, all of which are
 //  on their way or none. Takes over the reference to the notice's frame.

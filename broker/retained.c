@@ -13,10 +13,8 @@ void retained_fini(retained_t *self)
     *self = (retained_t){0};
 }
 
-bool retained_reserve(retained_t *self, uint32_t count)
+bool retained_grow(retained_t *self, uint32_t count)
 {
-    if (self->count + count <= self->capacity)
-        return true;
     uint32_t capacity = self->capacity ? self->capacity * 2 : CAPACITY_MIN;
     while (capacity < self->count + count)
         capacity *= 2;
@@ -30,14 +28,6 @@ bool retained_reserve(retained_t *self, uint32_t count)
     self->capacity = capacity;
     self->head = 0;
     return true;
-}
-
-void retained_put(retained_t *self, retained_entry_t entry)
-{
-    assert(self->count < self->capacity);
-    *retained_at(self, self->count++) = entry;
-    self->notices += entry.kind != RETAINED_PUSH;
-    self->of_epoch = entry.kind == RETAINED_MARKER ? 0 : self->of_epoch + 1;
 }
 
 retained_entry_t *retained_find(const retained_t *self, uint64_t seq)

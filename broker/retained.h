@@ -9,6 +9,7 @@
 
 #include "frame.h"
 #include "push.h"
+#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -47,14 +48,26 @@ static inline retained_entry_t *retained_at(const retained_t *self, uint32_t ind
     return &self->entries[(self->head + index) & (self->capacity - 1)];
 }
 
+//  The same where there is no room.
+bool retained_grow(retained_t *self, uint32_t count);
+
 //  Makes room for `count` more entries, so that as many puts cannot fail. False: no memory.
-bool retained_reserve(retained_t *self, uint32_t count);
+static inline bool retained_reserve(retained_t *self, uint32_t count)
+{
+    return self->count + count <= self->capacity || retained_grow(self, count);
+}
 
 //  The entry of a push of the epoch that the stream has reached, or NULL.
 retained_entry_t *retained_find(const retained_t *self, uint64_t seq);
 
 //  Appends an entry; there is room. The queue takes over the caller's reference to the frame.
-void retained_put(retained_t *self, retained_entry_t entry);
+static inline void retained_put(retained_t *self, retained_entry_t entry)
+{
+    assert(self->count < self->capacity);
+    *retained_at(self, self->count++) = entry;
+    self->notices += entry.kind != RETAINED_PUSH;
+    self->of_epoch = entry.kind == RETAINED_MARKER ? 0 : self->of_epoch + 1;
+}
 
 //  Drops the oldest entry and returns it; the reference to its frame goes to the caller.
 retained_entry_t retained_pop(retained_t *self);

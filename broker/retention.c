@@ -33,12 +33,18 @@ static void s_drop(core_t *self, client_t *client, const retained_entry_t *entry
     frame_unref(entry->frame);
 }
 
+void retention_count_put(core_t *self, client_t *client, uint64_t entries, uint64_t bytes,
+                         int64_t now)
+{
+    s_count(self, client, entries, bytes);
+    expiry_watch(self, client, now);
+}
+
 void retention_put(core_t *self, client_t *client, retained_entry_t entry, int64_t now)
 {
     entry.released_at = client_ms(now);
     retained_put(&client->flow->retained, entry);
-    s_count(self, client, 1, retained_size(&entry));
-    expiry_watch(self, client, now);
+    retention_count_put(self, client, 1, retained_size(&entry), now);
 }
 
 void retention_count_sent(core_t *self, client_t *client, const retained_entry_t *entry, int by)
