@@ -3,7 +3,6 @@
 #include "client_table.h"
 #include <assert.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define SLOTS_MIN 64
 
@@ -11,20 +10,6 @@ void client_table_fini(client_table_t *self)
 {
     free(self->slots);
     *self = (client_table_t){0};
-}
-
-client_t *client_table_find(const client_table_t *self, uint64_t hash, const void *id,
-                            size_t id_size)
-{
-    if (!self->slots)
-        return NULL;
-    for (size_t i = hash & self->mask; self->slots[i].client; i = (i + 1) & self->mask) {
-        client_t *client = self->slots[i].client;
-        if (self->slots[i].hash == hash && client->id_size == id_size &&
-            memcmp(client->id, id, id_size) == 0)
-            return client;
-    }
-    return NULL;
 }
 
 static void s_put(client_table_t *self, client_slot_t slot)

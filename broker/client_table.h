@@ -9,6 +9,7 @@
 #define SEQPUSH_CLIENT_TABLE_H
 
 #include "client.h"
+#include <string.h>
 
 typedef struct {
     uint64_t hash;
@@ -25,8 +26,19 @@ typedef struct {
 void client_table_fini(client_table_t *self);
 
 //  The client with this id, or NULL.
-client_t *client_table_find(const client_table_t *self, uint64_t hash, const void *id,
-                            size_t id_size);
+static inline client_t *client_table_find(const client_table_t *self, uint64_t hash, const void *id,
+                                          size_t id_size)
+{
+    if (!self->slots)
+        return NULL;
+    for (size_t i = hash & self->mask; self->slots[i].client; i = (i + 1) & self->mask) {
+        client_t *client = self->slots[i].client;
+        if (self->slots[i].hash == hash && client->id_size == id_size &&
+            memcmp(client->id, id, id_size) == 0)
+            return client;
+    }
+    return NULL;
+}
 
 //  Brings the slot of a hash into the cache, for a look-up that is soon to come.
 static inline void client_table_prefetch(const client_table_t *self, uint64_t hash)

@@ -57,6 +57,7 @@ typedef struct {
         uint32_t max_payload; //  bytes
         uint32_t publisher_credit; //  pushes undecided a publisher
         uint32_t handshake_timeout; //  ms
+        bool own_thread; //  not the orderer's
         uint32_t max_connections; //  0: what the descriptors allow
         uint32_t max_unread; //  bytes of replies a peer
     } front;

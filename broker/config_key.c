@@ -59,6 +59,8 @@ const config_key_t config_keys[] = {
      .help = "connections at a time; 0: half of what descriptors allow"},
     {KEY(front, max_unread), .initial = "16777216", RANGE(65536, 1024 * MIB, "bytes"),
      .help = "replies that a peer has not read; more are dropped"},
+    {KEY(front, own_thread), .initial = "0", RANGE(0, 1, NULL),
+     .help = "1: the front works beside the orderer, not in its thread"},
 
     {KEY(ordering, policy), .initial = "strict", POLICY_VALUES, .live = true,
      .help = "what decides which push a client may receive next"},

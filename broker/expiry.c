@@ -117,6 +117,8 @@ void expiry_due(core_t *self, client_t *client, int64_t now)
         s_drop_passing(self, client, now);
         return;
     }
+    //  What a receiver that is silent for too long gives back is given up with what follows it.
+    session_due(self, client->receiver, now);
     retained_t *retained = &client->flow->retained;
     uint32_t first = client->receiver->ack_none ? retained->sent : 0;
     position_t at = client->acked;

@@ -1,7 +1,10 @@
 """A broker with a journal is killed, or its disk fails: what it accepted stays, and its positions."""
+import contextlib
+import os
 import subprocess
 
 import pytest
+import wire
 from harness import DEADLINE, SEQPUSHD, Broker, wait_until
 from peers import Peer, Receiver, outcomes, position, push
 
@@ -22,14 +25,25 @@ class Journalled:
         self.broker.kill()
         return self.start(*settings)
 
-    def refusal(self):
+    def refusal(self, user=None):
         """What a broker that cannot start on the store says."""
         done = subprocess.run([SEQPUSHD, "--set", "journal/engine=lmdb", "--set",
                                f"journal/path={self.path}", "--set", "front/bind=tcp://127.0.0.1:*",
                                "--set", "http/bind="], capture_output=True, timeout=DEADLINE,
-                              check=False)
+                              check=False, user=user)
         assert done.returncode == 2, done.stderr.decode()
         return done.stderr.decode()
+
+
+@contextlib.contextmanager
+def read_only(path):
+    """A folder as if its file system were mounted to be read only."""
+    subprocess.run(["mount", "--bind", path, path], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", path], check=True)
+        yield
+    finally:
+        subprocess.run(["umount", path], check=True)
 
 
 @pytest.fixture
@@ -244,6 +258,43 @@ def test_a_damaged_store_is_refused(journal):
     data.write_bytes(data.read_bytes().replace(b"to be damaged", b"to be Damaged"))
     error = journal.refusal()
     assert "checksum is wrong" in error and "move it away" in error
+
+
+def test_a_store_on_a_read_only_file_system_is_refused(journal):
+    with Peer(journal.start()) as publisher:
+        publisher.push_all(pushes("a", 1, 5))
+    journal.broker.stop()
+    journal.broker = None
+    with read_only(journal.path):
+        assert "Read-only file system" in journal.refusal()
+    with Receiver(journal.start()) as receiver:
+        receiver.attach("a")
+        assert [seq for _, seq, _ in taken(receiver, 5)] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a broker as another user")
+def test_a_store_of_another_user_is_refused(journal):
+    journal.path.mkdir(mode=0o700)
+    for parent in journal.path.parents[:3]:
+        parent.chmod(0o755)
+    assert "Permission denied" in journal.refusal(user="nobody")
+
+
+def test_a_receiver_without_acks_is_done_with_what_zeromq_has_taken(journal):
+    with Peer(journal.start()) as publisher:
+        publisher.push_all(pushes("a", 1, 5) + pushes("b", 1, 2))
+    broker = journal.restart()
+    with Receiver(broker) as receiver:
+        receiver.attach("a", ack_mode=wire.ACK_NONE)
+        assert [seq for _, seq, _ in taken(receiver, 5)] == [1, 2, 3, 4, 5]
+        broker.wait_metric("queue_messages", 2, stage="retained")
+        receiver.beat()
+        broker.wait_metric("journal_unsaved_changes", 0)
+    broker = journal.restart()
+    with Peer(broker) as publisher, Receiver(broker) as receiver:
+        assert outcomes(publisher.push(*pushes("a", 5, 6)), 2) == ["DUPLICATE", "ACCEPTED"]
+        receiver.attach(position("a", 5), "b")
+        assert sorted(taken(receiver, 3)) == [("a", 6, "a-6"), ("b", 1, "b-1"), ("b", 2, "b-2")]
 
 
 def test_what_passes_through_is_not_kept(journal):

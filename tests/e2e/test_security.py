@@ -64,9 +64,10 @@ def keys(realm):
 
 
 @pytest.fixture
-def secure(realm, keys, start_broker):
+def secure(request, realm, keys, start_broker):
     """The broker of these keys."""
-    broker = start_broker(config=realm.write())
+    settings = [s for mark in request.node.iter_markers("settings") for s in mark.args]
+    broker = start_broker(*settings, config=realm.write())
     broker.keys = keys
     return broker
 
@@ -172,7 +173,9 @@ def test_who_has_no_key_or_an_unknown_one_is_turned_away(secure, realm):
     secure.wait_for_line("unknown key")
 
 
-def test_a_key_that_is_taken_out_is_refused_at_once_and_a_new_one_let_in(secure, realm):
+@pytest.mark.parametrize("thread", ["orderer", pytest.param(
+    "front", marks=pytest.mark.settings("front/own_thread=1"))])
+def test_a_key_that_is_taken_out_is_refused_at_once_and_a_new_one_let_in(secure, realm, thread):
     new = Curve(realm.server_key)
     with Peer(secure, curve=secure.keys["publisher"]) as peer:
         assert outcomes(peer.push(push("a-1", 1)), 1) == ["ACCEPTED"]

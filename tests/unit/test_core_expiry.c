@@ -244,6 +244,25 @@ static void what_a_worker_returns_is_given_up(void **state)
     fixture_report(f, true);
 }
 
+//  A clock that jumps makes both due at once: it is one notice, not one beside the other.
+static void what_a_silent_receiver_has_is_given_up_with_what_follows(void **state)
+{
+    fixture_t *f = *state;
+    f->settings.max_unacked = 2;
+    f->settings.receiver_timeout = f->settings.retain_max + 1000 * MS;
+    fixture_start(f);
+    receiver_t *receiver = fixture_attach_unacked(f, "r", 1, 1);
+    fixture_effects(f);
+    fixture_take_prefix(f, receiver, "");
+    f->hold = true;
+    fixture_fill(f, "a", 1, 4);
+    assert_delivered(f, "<a0> a1 a2");
+    f->now += f->settings.receiver_timeout;
+    core_tick(f->core, f->now);
+    assert_effects(f, "timeout:r: close:r expired:a4:4");
+    fixture_report(f, true);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, s_setup, fixture_teardown)
 
 int main(void)
@@ -260,6 +279,7 @@ int main(void)
         TEST(what_expires_on_its_way_makes_room_there),
         TEST(what_a_worker_has_of_a_route_is_not_given_up),
         TEST(what_a_worker_returns_is_given_up),
+        TEST(what_a_silent_receiver_has_is_given_up_with_what_follows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
