@@ -53,6 +53,8 @@ static enum MHD_Result s_reply(struct MHD_Connection *connection, page_t answer)
     MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, answer.type);
     MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+    if (answer.policy)
+        MHD_add_response_header(response, "Content-Security-Policy", answer.policy);
     if (answer.status == MHD_HTTP_METHOD_NOT_ALLOWED)
         MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
     enum MHD_Result result = MHD_queue_response(connection, answer.status, response);

@@ -1,6 +1,7 @@
 //  page.c - the pages that are served over HTTP; see page.h
 
 #include "page.h"
+#include "live.h"
 #include "metrics.h"
 #include "page_json.h"
 #include <microhttpd.h>
@@ -22,6 +23,7 @@ void page_source_init(page_source_t *self, const broker_stats_t *stats, inquiry_
     *self = (page_source_t){.stats = stats, .inquiry = inquiry};
     self->recent.before.at = self->recent.last.at = stats->started;
     survey_init(&self->survey);
+    live_init();
     pthread_mutex_init(&self->lock, NULL);
 }
 
@@ -33,7 +35,7 @@ void page_source_fini(page_source_t *self)
 
 page_t page_plain(unsigned status, const char *text)
 {
-    return (page_t){status, PLAIN, strdup(text)};
+    return (page_t){.status = status, .type = PLAIN, .text = strdup(text)};
 }
 
 //  Takes over the reference.
@@ -41,7 +43,7 @@ static page_t s_json(unsigned status, json_t *json)
 {
     char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
     json_decref(json);
-    return (page_t){status, "application/json", text};
+    return (page_t){.status = status, .type = "application/json", .text = text};
 }
 
 static page_t s_error(unsigned status, const char *error)
@@ -59,7 +61,8 @@ static page_t s_metrics(page_source_t *source, const page_arguments_t *arguments
     pthread_mutex_lock(&source->lock);
     histogram_add(&source->scrapes, (uint64_t)(pipe_clock() - start), 1);
     pthread_mutex_unlock(&source->lock);
-    return (page_t){MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", text};
+    return (page_t){
+        .status = MHD_HTTP_OK, .type = "text/plain; version=0.0.4; charset=utf-8", .text = text};
 }
 
 static page_t s_healthz(page_source_t *source, const page_arguments_t *arguments)
@@ -236,14 +239,31 @@ static page_t s_status(page_source_t *source, const page_arguments_t *arguments)
     return s_json(MHD_HTTP_OK, json);
 }
 
+//  ---- the live page -----------------------------------------------------------------------------
+
+static page_t s_live(page_source_t *source, const page_arguments_t *arguments)
+{
+    (void)source;
+    (void)arguments;
+    return (page_t){.status = MHD_HTTP_OK,
+                    .type = "text/html; charset=utf-8",
+                    .policy = live_policy(),
+                    .text = strdup(live_page)};
+}
+
 //  ---- paths -------------------------------------------------------------------------------------
 
 static const struct {
     const char *path;
     page_t (*answer)(page_source_t *source, const page_arguments_t *arguments);
 } s_pages[] = {
-    {"/metrics", s_metrics},   {"/healthz", s_healthz},     {"/readyz", s_readyz},
-    {"/api/status", s_status}, {"/api/clients", s_clients}, {"/api/receivers", s_receivers},
+    {"/", s_live},
+    {"/metrics", s_metrics},
+    {"/healthz", s_healthz},
+    {"/readyz", s_readyz},
+    {"/api/status", s_status},
+    {"/api/clients", s_clients},
+    {"/api/receivers", s_receivers},
 };
 
 page_t page_answer(page_source_t *source, const char *path, const page_arguments_t *arguments)

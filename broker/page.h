@@ -25,6 +25,7 @@ void page_source_fini(page_source_t *self);
 typedef struct {
     unsigned status;
     const char *type;
+    const char *policy; //  Content-Security-Policy; NULL: none
     char *text; //  malloc'ed; NULL: no memory
 } page_t;
 

@@ -1,8 +1,12 @@
 """The HTTP side: what it answers while the orderer stands still, while peers hang, and at what cost."""
+import base64
 import contextlib
+import hashlib
 import json
+import re
 import select
 import socket
+import urllib.request
 
 import pytest
 from debugger import Stopped
@@ -84,6 +88,20 @@ def test_as_many_as_may_stay_are_all_served(broker):
     with contextlib.ExitStack() as stack:
         for sock in [stack.enter_context(connect(broker, get("/healthz"))) for _ in range(GUESTS)]:
             assert read_all(sock).endswith(b"ok\n")
+
+
+def test_the_live_page_may_run_its_own_script_alone_and_load_nothing(broker):
+    with urllib.request.urlopen(f"http://{broker.http}/", timeout=DEADLINE) as answer:
+        page, policy = answer.read().decode(), answer.headers["Content-Security-Policy"]
+        assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    allowed = dict(rule.split(" ", 1) for rule in policy.split("; "))
+    for tag in ("script", "style"):
+        inside, = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(inside.encode()).digest()).decode()
+        assert allowed[f"{tag}-src"] == f"'sha256-{digest}'"
+    assert allowed["default-src"] == allowed["frame-ancestors"] == "'none'"
+    assert allowed["connect-src"] == "'self'"
+    assert not re.findall(r"<(?:link|img|iframe|script|a)[^>]*(?:src|href)=.?https?:", page)
 
 
 def test_the_status_has_no_lists_while_the_orderer_stands_still_and_has_them_again(broker, peer):
