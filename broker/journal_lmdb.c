@@ -695,7 +695,8 @@ static void s_place(journal_op_t *op)
     op->seq = op->position->seq;
 }
 
-static int s_write(journal_store_t *self, const writing_t *writing, journal_op_t **ops, size_t count)
+static int s_write(journal_store_t *self, const writing_t *writing, journal_op_t **ops,
+                   size_t count)
 {
     int rc = s_delete_doubtful(self, writing->txn);
     self->filling.used = 0;

@@ -92,10 +92,8 @@ size_t segment_get(const uint8_t *at, size_t left, journal_op_t *op)
     if (left < FIXED || at[0] > JOURNAL_FORGET || at[1] > 1 || at[2] == 0 ||
         at[2] > RECORD_ID_MAX || left - FIXED < at[2])
         return 0;
-    *op = (journal_op_t){.kind = (journal_kind_t)at[0],
-                         .numberless = at[1],
-                         .id_size = at[2],
-                         .id = at + 3};
+    *op = (journal_op_t){
+        .kind = (journal_kind_t)at[0], .numberless = at[1], .id_size = at[2], .id = at + 3};
     const uint8_t *end = op->id + op->id_size;
     uint32_t big;
     op->epoch = s_get_number(end);
