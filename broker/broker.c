@@ -289,6 +289,7 @@ static bool s_start_front(broker_t *self, char **error)
                                             .max_pushes = config->front.publisher_credit},
                                  .paced = self->store != NULL,
                                  .publisher_credit = config->front.publisher_credit,
+                                 .publisher_rate = config->front.publisher_rate,
                                  .handshake_timeout = config->front.handshake_timeout,
                                  .connections_max = self->max_connections,
                                  .unread_max = config->front.max_unread,

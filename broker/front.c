@@ -1,6 +1,7 @@
 //  front.c - the front actor; see front.h
 
 #include "front.h"
+#include "allowance.h"
 #include "door.h"
 #include "gate.h"
 #include "log.h"
@@ -338,18 +339,32 @@ static uint32_t s_credit_left(const front_t *self, const peer_t *peer)
     return peer->undecided < credit ? credit - peer->undecided : 0;
 }
 
-//  Refuses, from the end, the pushes of a batch that exceed the peer's credit.
-static void s_cut_to_credit(front_t *self, const peer_t *peer, request_t *request)
+//  Refuses the pushes of a batch from the one with this index on, for some ms.
+static void s_cut(request_t *request, uint32_t from, uint32_t retry_after)
 {
-    for (uint32_t i = s_credit_left(self, peer); i < request->count; i++) {
+    for (uint32_t i = from; i < request->count; i++) {
         push_t *push = &request->pushes[i];
         if (push->outcome != OUTCOME_ACCEPTED)
             continue;
         push->outcome = OUTCOME_OVERLOADED;
         push->now_epoch = push->next_seq = push->window_end = 0;
-        push->retry_after_ms = RETRY_OVER_CREDIT;
+        push->retry_after_ms = retry_after;
         request->rejected++;
     }
+}
+
+//  Refuses what exceeds the peer's credit, and then what exceeds its rate.
+static void s_bound(const front_t *self, peer_t *peer, request_t *request, int64_t now)
+{
+    uint32_t left = s_credit_left(self, peer), rate = self->settings.publisher_rate;
+    if (left < request->count)
+        s_cut(request, left, RETRY_OVER_CREDIT);
+    if (!rate)
+        return;
+    uint32_t wanted = left < request->count ? left : request->count;
+    uint32_t taken = allowance_take(&peer->full_at, rate, wanted, now);
+    if (taken < wanted)
+        s_cut(request, taken, allowance_wait(peer->full_at, rate, wanted - taken, now));
 }
 
 static void s_put(front_t *self, request_t *request, uint32_t weight)
@@ -365,8 +380,7 @@ static void s_pass_on(front_t *self, peer_t *peer, request_t *request, int64_t n
     request->received_at = now;
     if (request->kind == REQUEST_PUSH) {
         peer->pushed_at = now;
-        if (request->count > s_credit_left(self, peer))
-            s_cut_to_credit(self, peer, request);
+        s_bound(self, peer, request, now);
         peer->undecided += request->count;
         self->taken += request->count;
     }
