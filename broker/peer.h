@@ -17,12 +17,14 @@ typedef struct peer {
     uint64_t owner; //  a number that stands for the key; 0: nobody was asked
     unread_t *unread; //  bytes of its replies that are with ZeroMQ
     uint32_t undecided; //  pushes received and not decided
+    uint32_t credit; //  that it is told; 0: nothing was decided yet
     bool delimited; //  sends an empty delimiter (REQ), so gets one
     bool owed; //  a PushAck is gathered for it
     reply_ack_t ack; //  that PushAck
     struct peer *next_owed;
     int64_t heard_at;
     int64_t pushed_at; //  0: never
+    int64_t full_at; //  when it may push a second's worth at once; see allowance.h
     int64_t repairs_since; //  when the present second of Repairs began
     uint32_t repairs; //  in it
     UT_hash_handle by_route;

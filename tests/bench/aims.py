@@ -4,7 +4,7 @@ import statistics
 from typing import Callable
 
 from parts import (CLIENTS, DISKS, DISKS_KIB, ENQUEUE, IDLE, JOURNAL, JOURNAL_KIB, KEEPING, KIB, KIB_SINGLE,
-                   MODERATE, ORDERED, PEERS, PEERS_KIB, RESTART, SHUFFLED,
+                   MODERATE, ORDERED, PEERS, PEERS_KIB, RESTART, SCRAPE, SHUFFLED,
                    SINGLE, SLOWNESS, STOPPED, TRICKLE, WORKERS)
 from stage import CLASSES, DEADLINE, GAP_TIMEOUT, IDS, INSERT
 
@@ -110,6 +110,8 @@ AIMS = [
     Aim("latency p99 / forwarder's, 1,000/s", over(TRICKLE, "forwarder", "latency_p99_us")),
     Aim("an idle client's memory, bytes", figure(IDLE, "broker", "idle_client_bytes"), most=256,
         goal=128),
+    *(Aim(f"scrape of {path} p50, ms", figure(SCRAPE, path, "scrape_p50_ms"), most=10)
+      for path in ("/metrics", "/api/status")),
     Aim("rate, many clients / 1,000", many_over_few, least=0.70, goal=0.85),
     Aim("CPU, ten rules / one", over(CLASSES, "1 rule", CPU, "10 rules"), most=1.05),
     Aim("insert p99, a million held / 10,000", within(INSERT, "core", "many_p99_ns", "few_p99_ns"),
