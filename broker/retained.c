@@ -4,7 +4,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define CAPACITY_MIN 2
+#define CAPACITY_FIRST 2 //  of a client that has one push, as very many may
+#define CAPACITY_MIN 8
 #define CAPACITY_KEPT 64 //  of a ring that is empty
 
 void retained_fini(retained_t *self)
@@ -15,7 +16,9 @@ void retained_fini(retained_t *self)
 
 bool retained_grow(retained_t *self, uint32_t count)
 {
-    uint32_t capacity = self->capacity ? self->capacity * 2 : CAPACITY_MIN;
+    uint32_t capacity = self->capacity ? self->capacity * 2 : CAPACITY_FIRST;
+    if (self->capacity && capacity < CAPACITY_MIN)
+        capacity = CAPACITY_MIN;
     while (capacity < self->count + count)
         capacity *= 2;
     retained_entry_t *entries = malloc(capacity * sizeof *entries);
