@@ -287,6 +287,7 @@ static bool s_start_front(broker_t *self, char **error)
                                  .bind_count = config->front.bind.count,
                                  .limits = {.max_payload = config->front.max_payload,
                                             .max_pushes = config->front.publisher_credit},
+                                 .paced = self->store != NULL,
                                  .publisher_credit = config->front.publisher_credit,
                                  .handshake_timeout = config->front.handshake_timeout,
                                  .connections_max = self->max_connections,

@@ -62,7 +62,6 @@ typedef struct {
 typedef struct client {
     //  What is seldom looked at. What every push touches is at the end, beside the id.
     client_gaps_t *gaps; //  NULL: none yet
-    uint64_t hash;
     struct client *previous, *next; //  the receiver's clients
     struct client *older, *newer; //  all clients, by `listed`
     int64_t repair_at; //  ns, when the present hole is asked for next; INT64_MAX: never
@@ -85,25 +84,25 @@ typedef struct client {
     uint32_t unstored; //  number of the last change that the journal must keep first; 0: none
     uint32_t waiting; //  pushes that wait for the journal
     uint32_t publishers[2]; //  the last two peers, the latest first: the low bits of their numbers
-    uint8_t retry_shift; //  how often that was doubled
-    uint8_t repairs; //  how often the present hole was asked for
-    uint8_t refused_outcome; //  outcome_t of that numberless push
-    uint8_t numbering; //  numbering_t, in this epoch
-    bool attached_by_name;
-    bool ready; //  in the receiver's ready queue
-    bool marker_due; //  the next entry to be sent is a marker
-    bool missed; //  went back for what is missing, and nothing was acknowledged since
-    bool was_acked; //  something was acknowledged in this instance
-    bool alarmed; //  the present hole was reported
-    bool in_confirmation; //  that is not yet taken, so it cannot be forgotten
-    bool unsaved; //  its position is to be written to the journal
+    uint8_t retry_shift : 4; //  how often that was doubled
+    uint8_t repairs : 4; //  how often the present hole was asked for
+    outcome_t refused_outcome : 4; //  of that numberless push
+    numbering_t numbering : 4; //  in this epoch
+    bool attached_by_name : 1;
+    bool ready : 1; //  in the receiver's ready queue
+    bool marker_due : 1; //  the next entry to be sent is a marker
+    bool missed : 1; //  went back for what is missing, and nothing was acknowledged since
+    bool was_acked : 1; //  something was acknowledged in this instance
+    bool alarmed : 1; //  the present hole was reported
+    bool in_confirmation : 1; //  that is not yet taken, so it cannot be forgotten
+    bool unsaved : 1; //  its position is to be written to the journal
     uint8_t id_size;
     uint8_t id[]; //  then the policy's record
 } client_t;
 
 //  Makes a client that expects the first seq of its rule, which outlives it, in epoch 0. NULL: no
 //  memory.
-client_t *client_new(const void *id, size_t id_size, uint64_t hash, const rule_t *rule);
+client_t *client_new(const void *id, size_t id_size, const rule_t *rule);
 
 //  Frees the client and what it keeps. It must be in no list any more.
 void client_destroy(client_t **self_p);

@@ -38,19 +38,19 @@ static bool s_grow(client_table_t *self)
     return true;
 }
 
-bool client_table_add(client_table_t *self, client_t *client)
+bool client_table_add(client_table_t *self, uint64_t hash, client_t *client)
 {
     //  At most two thirds full, so that runs stay short.
     if ((self->count + 1) * 3 > (self->slots ? self->mask + 1 : 0) * 2 && !s_grow(self))
         return false;
-    s_put(self, (client_slot_t){client->hash, client});
+    s_put(self, (client_slot_t){hash, client});
     self->count++;
     return true;
 }
 
-void client_table_remove(client_table_t *self, const client_t *client)
+void client_table_remove(client_table_t *self, uint64_t hash, const client_t *client)
 {
-    size_t hole = client->hash & self->mask;
+    size_t hole = hash & self->mask;
     while (self->slots[hole].client != client)
         hole = (hole + 1) & self->mask;
     for (size_t i = (hole + 1) & self->mask; self->slots[i].client; i = (i + 1) & self->mask) {

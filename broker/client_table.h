@@ -54,10 +54,10 @@ static inline const client_t *client_table_guess(const client_table_t *self, uin
     return self->slots ? self->slots[hash & self->mask].client : NULL;
 }
 
-//  Adds a client whose id is not in the table. Returns false if there is no memory.
-bool client_table_add(client_table_t *self, client_t *client);
+//  Adds a client whose id, with this hash, is not in the table. Returns false if there is no memory.
+bool client_table_add(client_table_t *self, uint64_t hash, client_t *client);
 
 //  Takes out a client that is in the table.
-void client_table_remove(client_table_t *self, const client_t *client);
+void client_table_remove(client_table_t *self, uint64_t hash, const client_t *client);
 
 #endif

@@ -4,6 +4,7 @@
 #include "door.h"
 #include "gate.h"
 #include "log.h"
+#include "pace.h"
 #include "peer.h"
 #include "permission.h"
 #include "pulse.h"
@@ -216,13 +217,28 @@ static void s_settle_all(front_t *self)
     }
 }
 
+//  Where the disk decides when, a peer has credit for what it decides in time. What it was told before
+//  it may still use.
+static void s_pace(const front_t *self, peer_t *peer, const request_t *request)
+{
+    uint32_t most = self->settings.publisher_credit;
+    if (!self->settings.paced) {
+        peer->credit = most;
+        return;
+    }
+    if (!peer->credit)
+        peer->credit = pace_begin(most);
+    peer->credit = pace_next(peer->credit, most, peer->undecided, request->count,
+                             pipe_clock() - request->received_at);
+}
+
 //  Adds a batch that was accepted whole to the PushAck that the peer gets at the end of the turn.
 static void s_gather(front_t *self, peer_t *peer, const request_t *request)
 {
     peer->ack.accepted += request->accepted;
     peer->ack.unreceived += request->unreceived;
     peer->ack.requests++;
-    peer->ack.credit = self->settings.publisher_credit;
+    peer->ack.credit = peer->credit;
     peer->ack.request_id = request->request_id;
     if (peer->owed)
         return;
@@ -233,6 +249,7 @@ static void s_gather(front_t *self, peer_t *peer, const request_t *request)
 
 static void s_answer_push(front_t *self, peer_t *peer, const request_t *request)
 {
+    s_pace(self, peer, request);
     peer->undecided -= request->count;
     if (!request->rejected && !request->numberless && !request->delimited) {
         s_gather(self, peer, request);
@@ -241,7 +258,7 @@ static void s_answer_push(front_t *self, peer_t *peer, const request_t *request)
     s_settle(self, peer);
     reply_ack_t ack = {.accepted = request->accepted,
                        .unreceived = request->unreceived,
-                       .credit = self->settings.publisher_credit,
+                       .credit = peer->credit,
                        .request_id = request->request_id};
     s_send_ack(self, peer, &ack, request);
 }

@@ -23,6 +23,7 @@ typedef struct {
     size_t bind_count;
     request_limits_t limits;
     uint32_t publisher_credit; //  pushes undecided a peer
+    bool paced; //  the disk decides when: see pace.h
     uint32_t handshake_timeout; //  ms
     uint32_t connections_max;
     uint32_t unread_max; //  bytes of replies that a peer has not read

@@ -197,7 +197,7 @@ static void s_refuse(core_t *self, client_t *client, push_t *push, outcome_t out
 {
     if (push->numberless && client->refused_in != self->batch) {
         client->refused_in = self->batch;
-        client->refused_outcome = (uint8_t)outcome;
+        client->refused_outcome = outcome;
     }
     push->outcome = (uint8_t)outcome;
     push->now_epoch = client->epoch;
@@ -251,7 +251,7 @@ bool core_look(core_t *self, push_t *push, bool behind, int64_t now)
         push->outcome = (uint8_t)outcome;
         if (push->numberless && client->refused_in != self->batch) {
             client->refused_in = self->batch;
-            client->refused_outcome = (uint8_t)outcome;
+            client->refused_outcome = outcome;
         }
     }
     return push->written;

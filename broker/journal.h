@@ -41,9 +41,8 @@ typedef struct {
     bool numberless; //  the push came without a seq
     uint8_t id_size;
     uint32_t size; //  of the push's bytes
-    uint32_t order; //  the engine's
     const uint8_t *id;
-    uint64_t epoch, seq;
+    uint64_t epoch, seq; //  of a position, the engine's
     union {
         const uint8_t *bytes; //  of a push
         uint64_t from; //  of a gap, of what is dropped
@@ -84,8 +83,8 @@ typedef struct {
     bool (*load)(journal_store_t *self, journal_visit_t *visit, void *context, char **error);
 
     //  Keeps a group of operations, all or none. Returns 0 once it would outlive a loss of power, or
-    //  a negative errno: -ENOSPC if the disk is full or max_bytes are used. The engine may reorder the
-    //  pointers, but not what is said of one client. Blocks for as long as the disk does.
+    //  a negative errno: -ENOSPC if the disk is full or max_bytes are used. Blocks for as long as the disk
+    //  does.
     int (*commit)(journal_store_t *self, journal_op_t **ops, size_t count);
 
     //  Closes the store and sets the pointer to NULL. Takes NULL.

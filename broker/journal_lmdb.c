@@ -4,14 +4,24 @@
 //  first, then the page that makes them the present ones (no NOSYNC, NOMETASYNC or WRITEMAP), so what
 //  was committed outlives a loss of power, and what was not leaves nothing behind.
 //
+//  A push among those of a thousand clients has a page of its own in a tree that is sorted by client,
+//  and most are acknowledged soon. So a group is first kept in the log: whole, in segments at the tree's
+//  right edge, which take few pages. Only what it takes away is taken from the tree at once. A segment
+//  goes when nothing in it holds any more, the first one first; when the log has its length, what still
+//  holds in its first segments is put in its place in the tree. What holds in the log is never in the
+//  tree, too, and a store is its tree with the log's last word.
+//
 //  LMDB lets two processes write to one store, so the folder is locked for as long as it is open. With
 //  that, LMDB's own lock file is not needed.
 //
 //  The map is as large as the store may become: that takes addresses, not memory. What takes pushes
-//  away needs pages of its own while the transaction lasts, so it may use a sixteenth more.
+//  away, or to their places, needs pages of its own while the transaction lasts, so it may use more.
 
 #include "journal.h"
+#include "journal_index.h"
 #include "journal_pages.h"
+#include "journal_tree.h"
+#include "segment.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <lmdb.h>
@@ -22,12 +32,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define EXTRA_MIN (UINT64_C(1) << 20) //  bytes beyond max_bytes for what only takes away, at least
+#define EXTRA_MIN (UINT64_C(4) << 20) //  bytes beyond max_bytes for what only takes away, at least
+#define LOG_BYTES_MAX (UINT64_C(64) << 20) //  length of the log
+#define SEGMENT_BYTES (65536 - 16) //  with the head that LMDB gives it, whole pages
 
 typedef struct {
-    uint8_t bytes[RECORD_KEY_MAX];
-    uint8_t size;
-} stored_key_t;
+    uint8_t *bytes;
+    size_t used, capacity;
+} buffer_t;
 
 struct journal_store {
     char *path;
@@ -35,11 +47,13 @@ struct journal_store {
     int folder; //  locked while the store is open
     MDB_env *env; //  NULL after a failure: opened again by the next commit
     MDB_dbi records;
-    size_t last_txn; //  that is kept for certain
-    //  Pushes to take out again, as their publishers were told that they are not kept: `undo_count` of
-    //  a transaction that is kept though its commit failed, then those of one that may be.
-    stored_key_t *doubtful;
-    size_t undo_count, doubtful_count, doubtful_capacity;
+    journal_index_t *index; //  of the log
+    uint64_t end; //  number of the segment behind the last one that is kept for certain
+    //  Segments from this number on are of a commit that failed and is kept after all. Their pushes were
+    //  told not to be kept, so the next commit takes them out. 0: there are none.
+    uint64_t doubtful;
+    buffer_t filling; //  the segment that operations are put into
+    buffer_t reading; //  a segment from which operations are put into the tree
 };
 
 //  ---- errors ------------------------------------------------------------------------------------
@@ -105,25 +119,23 @@ static int s_sync_folders(const journal_store_t *self)
     return rc;
 }
 
+static void s_close_env(journal_store_t *self)
+{
+    if (self->env)
+        mdb_env_close(self->env);
+    self->env = NULL;
+}
+
 static int s_open_env(journal_store_t *self)
 {
     int rc = mdb_env_create(&self->env);
     if (rc == 0)
         rc = mdb_env_set_mapsize(self->env, self->max_bytes);
     if (rc == 0)
-        rc = mdb_env_open(self->env, self->path, MDB_NOLOCK, 0600);
-    if (rc != 0) {
-        mdb_env_close(self->env);
-        self->env = NULL;
-    }
+        rc = mdb_env_open(self->env, self->path, MDB_NOLOCK | MDB_NOMEMINIT, 0600);
+    if (rc != 0)
+        s_close_env(self);
     return rc;
-}
-
-static size_t s_last_txn(const journal_store_t *self)
-{
-    MDB_envinfo info;
-    mdb_env_info(self->env, &info);
-    return info.me_last_txnid;
 }
 
 //  Looks at the file before LMDB does, which trusts it: what is damaged could end the process.
@@ -190,6 +202,101 @@ static int s_open_records(journal_store_t *self)
     return rc;
 }
 
+//  ---- the log -----------------------------------------------------------------------------------
+
+typedef struct {
+    uint8_t bytes[RECORD_KEY_MAX];
+    MDB_val val;
+} segment_key_t;
+
+static MDB_val *s_segment_key(segment_key_t *key, uint64_t number)
+{
+    record_key_t of = {.kind = RECORD_SEGMENT, .seq = number};
+    key->val = (MDB_val){record_put_key(key->bytes, &of), key->bytes};
+    return &key->val;
+}
+
+//  Does something with an operation of a segment that is read. Returns an error of LMDB.
+typedef int visit_op_t(journal_store_t *self, void *context, journal_op_t *op, uint32_t offset);
+
+static int s_walk(journal_store_t *self, const uint8_t *bytes, size_t size, visit_op_t *visit,
+                  void *context)
+{
+    size_t at = SEGMENT_HEAD;
+    while (at < size) {
+        journal_op_t op;
+        size_t length = segment_get(bytes + at, size - at, &op);
+        int rc = length ? visit(self, context, &op, (uint32_t)at) : MDB_CORRUPTED;
+        if (rc != 0)
+            return rc;
+        at += length;
+    }
+    return 0;
+}
+
+static int s_note(journal_store_t *self, void *context, journal_op_t *op, uint32_t offset)
+{
+    (void)context;
+    return journal_index_note(self->index, op, offset) ? 0 : ENOMEM;
+}
+
+static int s_read_segment(journal_store_t *self, const MDB_val *key, const MDB_val *value)
+{
+    if (!record_is_sound(key->mv_data, key->mv_size, value->mv_data, value->mv_size))
+        return MDB_CORRUPTED;
+    if (!journal_index_begin(self->index))
+        return ENOMEM;
+    journal_index_end(self->index, value->mv_size);
+    return s_walk(self, value->mv_data, value->mv_size, s_note, NULL);
+}
+
+//  Reads the segments that the cursor finds, which follow each other, up to `end`.
+static int s_read_segments(journal_store_t *self, MDB_cursor *cursor, uint64_t end)
+{
+    segment_key_t first;
+    record_key_t of;
+    MDB_val key = *s_segment_key(&first, 0), value;
+    int rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
+    for (bool any = false; rc == 0; any = true) {
+        if (!record_get_key(key.mv_data, key.mv_size, &of))
+            return MDB_CORRUPTED;
+        if (of.seq >= end) {
+            self->doubtful = end;
+            return 0;
+        }
+        if (!any)
+            journal_index_clear(self->index, of.seq);
+        else if (of.seq != journal_index_next(self->index))
+            return MDB_CORRUPTED;
+        rc = s_read_segment(self, &key, &value);
+        if (rc == 0)
+            rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+    }
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+//  Makes the index that of the log as it is kept for certain, or (`all`) as it is found.
+static int s_read_log(journal_store_t *self, bool all)
+{
+    MDB_txn *txn;
+    MDB_cursor *cursor;
+    int rc = mdb_txn_begin(self->env, NULL, MDB_RDONLY, &txn);
+    if (rc != 0)
+        return rc;
+    journal_index_clear(self->index, all ? 1 : self->end);
+    self->doubtful = 0;
+    rc = mdb_cursor_open(txn, self->records, &cursor);
+    if (rc == 0) {
+        rc = s_read_segments(self, cursor, all ? UINT64_MAX : self->end);
+        mdb_cursor_close(cursor);
+    }
+    mdb_txn_abort(txn);
+    self->end = journal_index_next(self->index);
+    return rc;
+}
+
+//  ---- the store ---------------------------------------------------------------------------------
+
 static bool s_open(journal_store_t *self, char **error)
 {
     if (!s_look(self, error))
@@ -199,12 +306,14 @@ static bool s_open(journal_store_t *self, char **error)
         rc = s_open_records(self);
     if (rc == 0)
         rc = s_sync_folders(self);
-    if (rc == 0) {
-        self->last_txn = s_last_txn(self);
+    if (rc == 0)
+        rc = s_read_log(self, true);
+    if (rc == 0)
         return true;
-    }
     if (rc == MDB_VERSION_MISMATCH)
         s_explain(self->path, "the store is of another version of seqpush", "", error);
+    else if (rc == MDB_CORRUPTED)
+        s_damaged(self->path, "a record's checksum is wrong", error);
     else if (s_errno(rc) == -EUCLEAN)
         s_damaged(self->path, "what is there is no journal", error);
     else
@@ -217,11 +326,12 @@ static void s_close(journal_store_t **self_p)
     journal_store_t *self = *self_p;
     if (!self)
         return;
-    if (self->env)
-        mdb_env_close(self->env);
+    s_close_env(self);
     if (self->folder >= 0)
         close(self->folder);
-    free(self->doubtful);
+    journal_index_destroy(&self->index);
+    free(self->filling.bytes);
+    free(self->reading.bytes);
     free(self->path);
     free(self);
     *self_p = NULL;
@@ -236,7 +346,8 @@ static journal_store_t *s_new(const journal_settings_t *settings, char **error)
     self->folder = -1;
     self->max_bytes = settings->max_bytes;
     self->path = strdup(settings->path);
-    if (!self->path || !s_lock(self, error) || !s_open(self, error))
+    self->index = journal_index_new();
+    if (!self->path || !self->index || !s_lock(self, error) || !s_open(self, error))
         s_close(&self);
     return self;
 }
@@ -262,303 +373,375 @@ static bool s_read(const MDB_val *key, const MDB_val *value, journal_record_t *r
     }
 }
 
-static bool s_visit_all(journal_store_t *self, MDB_cursor *cursor, size_t entries,
+//  What holds in the log, in the order of keys.
+typedef struct {
+    journal_op_t *ops;
+    size_t count, at;
+} held_t;
+
+static record_key_t s_key_of(const journal_op_t *op)
+{
+    record_key_t key = {.id_size = op->id_size, .id = op->id};
+    key.kind = op->kind == JOURNAL_PUSH       ? RECORD_PUSH
+               : op->kind == JOURNAL_GAP      ? RECORD_GAP
+               : op->kind == JOURNAL_POSITION ? RECORD_POSITION
+                                              : RECORD_MARKER;
+    if (key.kind != RECORD_POSITION) {
+        key.epoch = op->epoch;
+        key.seq = op->seq;
+    }
+    return key;
+}
+
+//  As their keys compare: a client's position first, then by epoch, seq and kind.
+static int s_compare_keys(const record_key_t *a, const record_key_t *b)
+{
+    if (a->id_size != b->id_size)
+        return a->id_size < b->id_size ? -1 : 1;
+    int order = memcmp(a->id, b->id, a->id_size);
+    if (order != 0)
+        return order;
+    if (a->kind == RECORD_POSITION || b->kind == RECORD_POSITION)
+        return (b->kind == RECORD_POSITION) - (a->kind == RECORD_POSITION);
+    if (a->epoch != b->epoch)
+        return a->epoch < b->epoch ? -1 : 1;
+    if (a->seq != b->seq)
+        return a->seq < b->seq ? -1 : 1;
+    return (a->kind > b->kind) - (a->kind < b->kind);
+}
+
+static int s_compare_ops(const void *left, const void *right)
+{
+    record_key_t a = s_key_of(left), b = s_key_of(right);
+    return s_compare_keys(&a, &b);
+}
+
+typedef struct {
+    held_t *held;
+    uint64_t segment;
+} hold_t;
+
+static int s_hold(journal_store_t *self, void *context, journal_op_t *op, uint32_t offset)
+{
+    const hold_t *hold = context;
+    if (journal_index_holds(self->index, op, hold->segment, offset))
+        hold->held->ops[hold->held->count++] = *op;
+    return 0;
+}
+
+static int s_hold_all(journal_store_t *self, MDB_txn *txn, held_t *held)
+{
+    uint64_t live = journal_index_live(self->index), end = journal_index_next(self->index);
+    held->ops = calloc(live ? live : 1, sizeof *held->ops);
+    int rc = held->ops ? 0 : ENOMEM;
+    for (uint64_t i = journal_index_first(self->index); i < end && rc == 0; i++) {
+        segment_key_t key;
+        MDB_val value;
+        rc = mdb_get(txn, self->records, s_segment_key(&key, i), &value);
+        if (rc == 0)
+            rc = s_walk(self, value.mv_data, value.mv_size, s_hold, &(hold_t){held, i});
+    }
+    if (rc == 0)
+        qsort(held->ops, held->count, sizeof *held->ops, s_compare_ops);
+    return rc;
+}
+
+//  A position has its value as in the tree.
+static bool s_show(const journal_op_t *op, journal_visit_t *visit, void *context)
+{
+    journal_record_t record = {.key = s_key_of(op), .numberless = op->numberless};
+    if (op->kind == JOURNAL_POSITION && !record_get_position(op->bytes, op->size, &record.position))
+        return false;
+    if (op->kind == JOURNAL_GAP)
+        record.from = op->from;
+    if (op->kind == JOURNAL_PUSH) {
+        record.bytes = op->bytes;
+        record.size = op->size;
+    }
+    return visit(context, &record);
+}
+
+//  Visits what comes in the log before a record of the tree (NULL: the end). A position of the log holds
+//  instead of the tree's: then `*replaced` is set.
+static bool s_show_before(held_t *held, const record_key_t *key, bool *replaced,
+                          journal_visit_t *visit, void *context)
+{
+    *replaced = false;
+    for (; held->at < held->count; held->at++) {
+        record_key_t next = s_key_of(&held->ops[held->at]);
+        int order = key ? s_compare_keys(&next, key) : -1;
+        if (order > 0)
+            break;
+        *replaced = order == 0;
+        if (!s_show(&held->ops[held->at], visit, context))
+            return false;
+    }
+    return true;
+}
+
+static bool s_show_record(held_t *held, const journal_record_t *record, journal_visit_t *visit,
+                          void *context)
+{
+    bool replaced;
+    if (record->key.kind == RECORD_STORE || record->key.kind == RECORD_SEGMENT)
+        return true;
+    return s_show_before(held, &record->key, &replaced, visit, context) &&
+           (replaced || visit(context, record));
+}
+
+static bool s_visit_all(journal_store_t *self, MDB_cursor *cursor, size_t entries, held_t *held,
                         journal_visit_t *visit, void *context, char **error)
 {
     MDB_val key, value;
     journal_record_t record;
     size_t seen = 0;
     int rc;
+    bool replaced;
     while ((rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
         seen++;
         if (!s_read(&key, &value, &record)) {
             s_damaged(self->path, "a record's checksum is wrong", error);
             return false;
         }
-        if (record.key.kind != RECORD_STORE && !visit(context, &record))
+        if (!s_show_record(held, &record, visit, context))
             return false;
     }
     if (rc == MDB_NOTFOUND && seen == entries)
-        return true;
+        return s_show_before(held, NULL, &replaced, visit, context);
     s_damaged(self->path, rc == MDB_NOTFOUND ? "records are missing" : mdb_strerror(rc), error);
     return false;
+}
+
+static bool s_load_in(journal_store_t *self, MDB_txn *txn, journal_visit_t *visit, void *context,
+                      char **error)
+{
+    held_t held = {0};
+    MDB_cursor *cursor = NULL;
+    MDB_stat stat;
+    int rc = mdb_stat(txn, self->records, &stat);
+    if (rc == 0)
+        rc = s_hold_all(self, txn, &held);
+    if (rc == 0)
+        rc = mdb_cursor_open(txn, self->records, &cursor);
+    if (rc != 0)
+        s_explain(self->path, mdb_strerror(rc), "", error);
+    bool ok = rc == 0 && s_visit_all(self, cursor, stat.ms_entries, &held, visit, context, error);
+    if (cursor)
+        mdb_cursor_close(cursor);
+    free(held.ops);
+    return ok;
 }
 
 static bool s_load(journal_store_t *self, journal_visit_t *visit, void *context, char **error)
 {
     *error = NULL;
     MDB_txn *txn;
-    MDB_cursor *cursor = NULL;
-    MDB_stat stat;
     int rc = mdb_txn_begin(self->env, NULL, MDB_RDONLY, &txn);
     if (rc != 0) {
         s_explain(self->path, mdb_strerror(rc), "", error);
         return false;
     }
-    bool ok = mdb_stat(txn, self->records, &stat) == 0 &&
-              mdb_cursor_open(txn, self->records, &cursor) == 0 &&
-              s_visit_all(self, cursor, stat.ms_entries, visit, context, error);
-    if (cursor)
-        mdb_cursor_close(cursor);
+    bool ok = s_load_in(self, txn, visit, context, error);
     mdb_txn_abort(txn);
     return ok;
 }
 
-//  ---- operations --------------------------------------------------------------------------------
+//  ---- from the log into the tree ----------------------------------------------------------------
 
-static size_t s_key(const journal_op_t *op, record_kind_t kind, uint64_t seq,
-                    uint8_t key[RECORD_KEY_MAX])
+typedef struct {
+    MDB_txn *txn;
+    MDB_cursor *cursor;
+} writing_t;
+
+static bool s_reserve(buffer_t *buffer, size_t size)
 {
-    record_key_t of = {kind, op->id_size, op->id, op->epoch, seq};
-    return record_put_key(key, &of);
+    if (size <= buffer->capacity)
+        return true;
+    uint8_t *grown = realloc(buffer->bytes, size);
+    if (!grown)
+        return false;
+    buffer->bytes = grown;
+    buffer->capacity = size;
+    return true;
 }
 
-static int s_compare_bytes(const MDB_val *a, const uint8_t *b, size_t b_size)
+static int s_delete_segment(journal_store_t *self, MDB_txn *txn, uint64_t number)
 {
-    size_t shorter = a->mv_size < b_size ? a->mv_size : b_size;
-    int order = memcmp(a->mv_data, b, shorter);
-    return order ? order : (a->mv_size > b_size) - (a->mv_size < b_size);
+    segment_key_t key;
+    return mdb_del(txn, self->records, s_segment_key(&key, number), NULL);
 }
 
-//  Forgets the records whose keys lie between two keys, but for the first one itself.
-static int s_delete_between(MDB_cursor *cursor, uint8_t *low, size_t low_size, const uint8_t *high,
-                            size_t high_size)
+//  Forgets the segments, from the first one on, in which nothing holds.
+static int s_drop_dead(journal_store_t *self, MDB_txn *txn)
 {
-    MDB_val key = {low_size, low}, value;
-    int rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
-    if (rc == 0 && s_compare_bytes(&key, low, low_size) == 0)
-        rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
-    while (rc == 0 && s_compare_bytes(&key, high, high_size) <= 0) {
-        rc = mdb_cursor_del(cursor, 0);
-        if (rc == 0)
-            rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
-    }
-    return rc == MDB_NOTFOUND ? 0 : rc;
-}
-
-//  Forgets what is kept of the places from..to.
-static int s_delete_places(MDB_cursor *cursor, const journal_op_t *op, uint64_t from, uint64_t to)
-{
-    uint8_t low[RECORD_KEY_MAX], high[RECORD_KEY_MAX];
-    size_t low_size = s_key(op, RECORD_PUSH, from, low);
-    size_t high_size = s_key(op, RECORD_MARKER, to, high);
-    low[low_size - 1] = 0;
-    return s_delete_between(cursor, low, low_size, high, high_size);
-}
-
-//  Makes a record of `size` bytes that the caller fills and seals: NULL with `*rc` set if it cannot be.
-static uint8_t *s_reserve(MDB_cursor *cursor, uint8_t *key, size_t key_size, size_t size,
-                          unsigned flags, int *rc)
-{
-    MDB_val stored_key = {key_size, key}, value = {size, NULL};
-    *rc = mdb_cursor_put(cursor, &stored_key, &value, MDB_RESERVE | flags);
-    return *rc == 0 ? value.mv_data : NULL;
-}
-
-static int s_push(MDB_cursor *cursor, journal_op_t *op)
-{
-    int rc;
-    uint8_t key[RECORD_KEY_MAX];
-    size_t key_size = s_key(op, RECORD_PUSH, op->seq, key), size = RECORD_PUSH_HEAD + op->size;
-    uint8_t *value = s_reserve(cursor, key, key_size, size, MDB_NOOVERWRITE, &rc);
-    op->existed = rc == MDB_KEYEXIST;
-    if (value) {
-        record_put_push(value, op->bytes, op->size, op->numberless);
-        record_seal(key, key_size, value, size);
-    }
-    return op->existed ? 0 : rc;
-}
-
-static int s_remove(MDB_cursor *cursor, const journal_op_t *op)
-{
-    uint8_t key[RECORD_KEY_MAX];
-    MDB_val stored_key = {s_key(op, RECORD_PUSH, op->seq, key), key}, value;
-    int rc = mdb_cursor_get(cursor, &stored_key, &value, MDB_SET);
-    if (rc == 0)
-        rc = mdb_cursor_del(cursor, 0);
-    return rc == MDB_NOTFOUND ? 0 : rc;
-}
-
-static int s_mark(MDB_cursor *cursor, const journal_op_t *op, record_kind_t kind, uint64_t number)
-{
-    int rc;
-    uint8_t key[RECORD_KEY_MAX];
-    size_t key_size = s_key(op, kind, op->seq, key);
-    uint8_t *value = s_reserve(cursor, key, key_size, RECORD_NUMBER_SIZE, 0, &rc);
-    if (value) {
-        record_put_number(value, number);
-        record_seal(key, key_size, value, RECORD_NUMBER_SIZE);
+    journal_index_t *index = self->index;
+    int rc = 0;
+    while (rc == 0 && journal_index_first(index) < journal_index_next(index) &&
+           journal_index_live_first(index) == 0) {
+        rc = s_delete_segment(self, txn, journal_index_first(index));
+        journal_index_drop_first(index);
     }
     return rc;
 }
 
-static int s_gap(MDB_cursor *cursor, const journal_op_t *op)
+static int s_settle_op(journal_store_t *self, void *context, journal_op_t *op, uint32_t offset)
 {
-    int rc = s_delete_places(cursor, op, op->from, op->seq);
-    return rc == 0 ? s_mark(cursor, op, RECORD_GAP, op->from) : rc;
+    if (!journal_index_holds(self->index, op, journal_index_first(self->index), offset))
+        return 0;
+    journal_index_forget(self->index, op);
+    return journal_tree_add(context, op);
 }
 
-static int s_position(MDB_cursor *cursor, const journal_op_t *op)
+//  Puts what holds in the first segment into the tree. It is copied: the tree's pages move meanwhile.
+static int s_settle_first(journal_store_t *self, const writing_t *writing)
 {
-    uint8_t key[RECORD_KEY_MAX], last[RECORD_KEY_MAX], value[RECORD_POSITION_MAX];
-    size_t key_size = s_key(op, RECORD_POSITION, 0, key);
-    size_t size = record_put_position(value, op->position);
-    record_seal(key, key_size, value, size);
-    MDB_val stored_key = {key_size, key}, stored = {size, value};
-    int rc = mdb_cursor_put(cursor, &stored_key, &stored, 0);
+    segment_key_t key;
+    MDB_val value;
+    int rc = mdb_get(writing->txn, self->records,
+                     s_segment_key(&key, journal_index_first(self->index)), &value);
     if (rc != 0)
         return rc;
-    journal_op_t upto = *op;
-    upto.epoch = op->position->epoch;
-    size_t last_size = s_key(&upto, RECORD_MARKER, op->position->seq, last);
-    return s_delete_between(cursor, key, key_size, last, last_size);
+    if (!s_reserve(&self->reading, value.mv_size))
+        return ENOMEM;
+    memcpy(self->reading.bytes, value.mv_data, value.mv_size);
+    rc = s_walk(self, self->reading.bytes, value.mv_size, s_settle_op, writing->cursor);
+    return rc == 0 ? s_drop_dead(self, writing->txn) : rc;
 }
 
-static int s_forget(MDB_cursor *cursor, const journal_op_t *op)
+//  Shortens the log to so many bytes, but for what is new in it: if the commit fails, that may have to be
+//  taken out again.
+static int s_settle(journal_store_t *self, const writing_t *writing, uint64_t bytes)
 {
-    uint8_t key[RECORD_KEY_MAX], last[RECORD_KEY_MAX];
-    size_t key_size = s_key(op, RECORD_POSITION, 0, key);
-    journal_op_t all = *op;
-    all.epoch = UINT64_MAX;
-    size_t last_size = s_key(&all, RECORD_MARKER, UINT64_MAX, last);
-    MDB_val stored_key = {key_size, key}, value;
-    int rc = mdb_cursor_get(cursor, &stored_key, &value, MDB_SET);
-    if (rc == 0)
-        rc = mdb_cursor_del(cursor, 0);
-    return rc == 0 || rc == MDB_NOTFOUND ? s_delete_between(cursor, key, key_size, last, last_size)
-                                         : rc;
+    int rc = s_drop_dead(self, writing->txn);
+    while (rc == 0 && journal_index_bytes(self->index) > bytes &&
+           journal_index_first(self->index) < self->end)
+        rc = s_settle_first(self, writing);
+    return rc;
 }
 
-static int s_apply(MDB_cursor *cursor, journal_op_t *op)
+//  ---- into the log ------------------------------------------------------------------------------
+
+//  Takes out what a commit has kept that was said to have failed.
+static int s_delete_doubtful(journal_store_t *self, MDB_txn *txn)
 {
-    switch (op->kind) {
-    case JOURNAL_PUSH:
-        return s_push(cursor, op);
-    case JOURNAL_REMOVE:
-        return s_remove(cursor, op);
-    case JOURNAL_DROP:
-        return s_delete_places(cursor, op, op->from, op->seq);
-    case JOURNAL_GAP:
-        return s_gap(cursor, op);
-    case JOURNAL_MARKER:
-        return s_mark(cursor, op, RECORD_MARKER, op->seq);
-    case JOURNAL_POSITION:
-        return s_position(cursor, op);
-    default:
-        return s_forget(cursor, op);
+    int rc = 0;
+    for (uint64_t i = self->doubtful; i != 0 && rc == 0; i++)
+        rc = s_delete_segment(self, txn, i);
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+static int s_write_segment(journal_store_t *self, MDB_txn *txn)
+{
+    buffer_t *buffer = &self->filling;
+    if (buffer->used == 0)
+        return 0;
+    segment_key_t key;
+    s_segment_key(&key, journal_index_next(self->index) - 1);
+    record_seal(key.bytes, key.val.mv_size, buffer->bytes, buffer->used);
+    MDB_val value = {buffer->used, buffer->bytes};
+    journal_index_end(self->index, buffer->used);
+    buffer->used = 0;
+    return mdb_put(txn, self->records, &key.val, &value, MDB_APPEND);
+}
+
+//  Sees to it that there is room for an operation in a segment: one that is larger has its own.
+static int s_make_room(journal_store_t *self, MDB_txn *txn, size_t size)
+{
+    buffer_t *buffer = &self->filling;
+    int rc = buffer->used + size > SEGMENT_BYTES ? s_write_segment(self, txn) : 0;
+    if (rc != 0)
+        return rc;
+    if (!s_reserve(buffer, SEGMENT_BYTES + size))
+        return ENOMEM;
+    if (buffer->used > 0)
+        return 0;
+    buffer->used = SEGMENT_HEAD;
+    return journal_index_begin(self->index) ? 0 : ENOMEM;
+}
+
+//  Sets whether a push of this place is kept.
+static int s_look_for(const journal_store_t *self, MDB_cursor *cursor, journal_op_t *push)
+{
+    push->existed = journal_index_has(self->index, push);
+    if (push->existed)
+        return 0;
+    int rc = journal_tree_find(cursor, push);
+    push->existed = rc == 0;
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+static int s_keep(journal_store_t *self, const writing_t *writing, journal_op_t *op)
+{
+    int rc = op->kind == JOURNAL_PUSH ? s_look_for(self, writing->cursor, op)
+                                      : journal_tree_take_away(writing->cursor, op);
+    if (rc != 0 || (op->kind == JOURNAL_PUSH && op->existed))
+        return rc;
+    rc = s_make_room(self, writing->txn, segment_size_of(op));
+    if (rc != 0)
+        return rc;
+    buffer_t *buffer = &self->filling;
+    if (!journal_index_note(self->index, op, (uint32_t)buffer->used))
+        return ENOMEM;
+    buffer->used += segment_put(buffer->bytes + buffer->used, op);
+    return 0;
+}
+
+//  An operation that tells a position has its place in the stream, too.
+static void s_place(journal_op_t *op)
+{
+    if (op->kind != JOURNAL_POSITION)
+        return;
+    op->epoch = op->position->epoch;
+    op->seq = op->position->seq;
+}
+
+static int s_write(journal_store_t *self, const writing_t *writing, journal_op_t **ops,
+                   size_t count)
+{
+    int rc = s_delete_doubtful(self, writing->txn);
+    self->filling.used = 0;
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        s_place(ops[i]);
+        rc = s_keep(self, writing, ops[i]);
     }
+    return rc == 0 ? s_write_segment(self, writing->txn) : rc;
 }
 
 //  ---- committing --------------------------------------------------------------------------------
 
-static int s_compare(const void *left, const void *right)
+//  Keeps the operations, and then shortens the log to so many bytes.
+static int s_transact(journal_store_t *self, journal_op_t **ops, size_t count, uint64_t log_bytes)
 {
-    const journal_op_t *a = *(journal_op_t *const *)left, *b = *(journal_op_t *const *)right;
-    if (a->id_size != b->id_size)
-        return a->id_size < b->id_size ? -1 : 1;
-    int order = memcmp(a->id, b->id, a->id_size);
-    return order ? order : (a->order > b->order) - (a->order < b->order);
-}
-
-//  Brings together what is said of one client, in its order: neighbours lie in the same pages.
-static void s_sort(journal_op_t **ops, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        ops[i]->order = (uint32_t)i;
-    qsort(ops, count, sizeof *ops, s_compare);
-}
-
-static int s_undo(const journal_store_t *self, MDB_txn *txn)
-{
-    for (size_t i = 0; i < self->undo_count; i++) {
-        MDB_val key = {self->doubtful[i].size, self->doubtful[i].bytes};
-        int rc = mdb_del(txn, self->records, &key, NULL);
-        if (rc != 0 && rc != MDB_NOTFOUND)
-            return rc;
-    }
-    return 0;
-}
-
-static int s_write(const journal_store_t *self, MDB_txn *txn, journal_op_t **ops, size_t count)
-{
-    MDB_cursor *cursor;
-    int rc = s_undo(self, txn);
-    if (rc == 0)
-        rc = mdb_cursor_open(txn, self->records, &cursor);
+    writing_t writing;
+    int rc = mdb_txn_begin(self->env, NULL, 0, &writing.txn);
     if (rc != 0)
         return rc;
-    for (size_t i = 0; i < count && rc == 0; i++)
-        rc = s_apply(cursor, ops[i]);
-    mdb_cursor_close(cursor);
-    return rc;
-}
-
-//  Sees to it that so many pushes can be noted as doubtful, beside those to take out.
-static bool s_reserve_doubt(journal_store_t *self, size_t count)
-{
-    size_t needed = self->undo_count + count;
-    if (needed <= self->doubtful_capacity)
-        return true;
-    stored_key_t *grown = realloc(self->doubtful, needed * sizeof *grown);
-    if (!grown)
-        return false;
-    self->doubtful = grown;
-    self->doubtful_capacity = needed;
-    return true;
-}
-
-static void s_doubt(journal_store_t *self, journal_op_t *const *ops, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (ops[i]->kind != JOURNAL_PUSH || ops[i]->existed)
-            continue;
-        stored_key_t *key = &self->doubtful[self->doubtful_count++];
-        key->size = (uint8_t)s_key(ops[i], RECORD_PUSH, ops[i]->seq, key->bytes);
+    rc = mdb_cursor_open(writing.txn, self->records, &writing.cursor);
+    if (rc == 0) {
+        rc = s_write(self, &writing, ops, count);
+        if (rc == 0)
+            rc = s_settle(self, &writing, log_bytes);
+        mdb_cursor_close(writing.cursor);
     }
-}
-
-//  After a failed commit the environment was opened anew, and tells whether it is kept after all.
-static void s_settle_doubt(journal_store_t *self)
-{
-    size_t txn = s_last_txn(self), kept = self->doubtful_count - self->undo_count;
-    if (txn != self->last_txn) {
-        memmove(self->doubtful, self->doubtful + self->undo_count, kept * sizeof *self->doubtful);
-        self->undo_count = kept;
+    if (rc != 0) {
+        mdb_txn_abort(writing.txn);
+        return rc;
     }
-    self->doubtful_count = self->undo_count;
-    self->last_txn = txn;
+    return mdb_txn_commit(writing.txn);
 }
 
 //  After a failure LMDB may be of no more use: opens the environment anew.
 static int s_reopen(journal_store_t *self)
 {
-    if (self->env)
-        mdb_env_close(self->env);
-    self->env = NULL;
+    s_close_env(self);
     int rc = s_open_env(self);
     if (rc == 0)
         rc = s_open_records(self);
-    if (rc == 0) {
-        s_settle_doubt(self);
-    } else if (self->env) {
-        mdb_env_close(self->env);
-        self->env = NULL;
-    }
-    return rc;
-}
-
-static int s_transact(journal_store_t *self, journal_op_t **ops, size_t count)
-{
-    MDB_txn *txn;
-    int rc = mdb_txn_begin(self->env, NULL, 0, &txn);
+    if (rc == 0)
+        rc = s_read_log(self, false);
     if (rc != 0)
-        return rc;
-    rc = s_write(self, txn, ops, count);
-    if (rc != 0) {
-        mdb_txn_abort(txn);
-        return rc;
-    }
-    return mdb_txn_commit(txn);
+        s_close_env(self);
+    return rc;
 }
 
 static bool s_adds(journal_op_t *const *ops, size_t count)
@@ -569,36 +752,87 @@ static bool s_adds(journal_op_t *const *ops, size_t count)
     return false;
 }
 
-//  The same with more room, where it takes pushes away: later there will be less.
-static int s_transact_beyond(journal_store_t *self, journal_op_t **ops, size_t count)
+static uint64_t s_log_max(const journal_store_t *self)
+{
+    return self->max_bytes / 8 < LOG_BYTES_MAX ? self->max_bytes / 8 : LOG_BYTES_MAX;
+}
+
+//  The same with more room.
+static int s_transact_beyond(journal_store_t *self, journal_op_t **ops, size_t count,
+                             uint64_t log_bytes)
 {
     uint64_t extra = self->max_bytes / 16 > EXTRA_MIN ? self->max_bytes / 16 : EXTRA_MIN;
     int rc = mdb_env_set_mapsize(self->env, self->max_bytes + extra);
     if (rc == 0)
-        rc = s_transact(self, ops, count);
+        rc = s_transact(self, ops, count, log_bytes);
     mdb_env_set_mapsize(self->env, self->max_bytes);
     return rc;
 }
 
-static int s_commit(journal_store_t *self, journal_op_t **ops, size_t count)
+//  Notes that a transaction is kept.
+static void s_end(journal_store_t *self)
+{
+    self->end = journal_index_next(self->index);
+    self->doubtful = 0;
+}
+
+//  A page that a transaction frees is used by the next but one.
+static int s_pass_transaction(journal_store_t *self)
+{
+    MDB_txn *txn;
+    int rc = mdb_txn_begin(self->env, NULL, 0, &txn);
+    if (rc != 0)
+        return rc;
+    rc = s_write_version(self, txn);
+    if (rc == 0)
+        return mdb_txn_commit(txn);
+    mdb_txn_abort(txn);
+    return rc;
+}
+
+//  Puts all of the log in its place, which frees what it has taken.
+static int s_settle_all(journal_store_t *self, bool beyond)
+{
+    if (journal_index_first(self->index) == journal_index_next(self->index))
+        return 0;
+    int rc = beyond ? s_transact_beyond(self, NULL, 0, 0) : s_transact(self, NULL, 0, 0);
+    if (rc != 0)
+        return rc;
+    s_end(self);
+    rc = s_pass_transaction(self);
+    return rc == MDB_MAP_FULL ? 0 : rc;
+}
+
+//  When the store is full: tries again with the room that the log has taken. What only takes away may
+//  use more than there should be.
+static int s_commit_full(journal_store_t *self, journal_op_t **ops, size_t count)
+{
+    bool beyond = !s_adds(ops, count);
+    int rc = s_read_log(self, false);
+    if (rc == 0)
+        rc = s_settle_all(self, beyond);
+    if (rc != 0)
+        return rc;
+    return beyond ? s_transact_beyond(self, ops, count, s_log_max(self))
+                  : s_transact(self, ops, count, s_log_max(self));
+}
+
+//  Keeps a group. When it fails, the index is no longer that of the log.
+static int s_try(journal_store_t *self, journal_op_t **ops, size_t count)
 {
     int rc = self->env ? 0 : s_reopen(self);
-    if (rc == 0 && !s_reserve_doubt(self, count))
-        rc = ENOMEM;
-    if (rc != 0)
-        return s_errno(rc);
-    s_sort(ops, count);
-    rc = s_transact(self, ops, count);
-    if (rc == MDB_MAP_FULL && !s_adds(ops, count))
-        rc = s_transact_beyond(self, ops, count);
-    if (rc == 0) {
-        self->last_txn = s_last_txn(self);
-        self->undo_count = self->doubtful_count = 0;
-    } else if (rc != MDB_MAP_FULL) {
-        s_doubt(self, ops, count);
-        mdb_env_close(self->env);
-        self->env = NULL;
-    }
+    if (rc == 0)
+        rc = s_transact(self, ops, count, s_log_max(self));
+    return rc == MDB_MAP_FULL ? s_commit_full(self, ops, count) : rc;
+}
+
+static int s_commit(journal_store_t *self, journal_op_t **ops, size_t count)
+{
+    int rc = s_try(self, ops, count);
+    if (rc == 0)
+        s_end(self);
+    else if (rc != MDB_MAP_FULL || s_read_log(self, false) != 0)
+        s_close_env(self);
     return s_errno(rc);
 }
 

@@ -17,6 +17,7 @@ typedef struct peer {
     uint64_t owner; //  a number that stands for the key; 0: nobody was asked
     unread_t *unread; //  bytes of its replies that are with ZeroMQ
     uint32_t undecided; //  pushes received and not decided
+    uint32_t credit; //  that it is told; 0: nothing was decided yet
     bool delimited; //  sends an empty delimiter (REQ), so gets one
     bool owed; //  a PushAck is gathered for it
     reply_ack_t ack; //  that PushAck

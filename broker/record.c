@@ -6,6 +6,7 @@
 
 #define NUMBERLESS 1u
 #define KNOWN 1u
+#define SEGMENT_BYTE 255u //  greater than any size of an id
 
 static uint8_t *s_put(uint8_t *to, uint64_t number)
 {
@@ -29,6 +30,10 @@ size_t record_put_key(uint8_t to[RECORD_KEY_MAX], const record_key_t *key)
     to[0] = key->kind == RECORD_STORE ? 0 : key->id_size;
     if (key->kind == RECORD_STORE)
         return 1;
+    if (key->kind == RECORD_SEGMENT) {
+        to[0] = SEGMENT_BYTE;
+        return (size_t)(s_put(to + 1, key->seq) - to);
+    }
     memcpy(to + 1, key->id, key->id_size);
     uint8_t *end = to + 1 + key->id_size;
     if (key->kind != RECORD_POSITION) {
@@ -40,6 +45,10 @@ size_t record_put_key(uint8_t to[RECORD_KEY_MAX], const record_key_t *key)
 
 bool record_get_key(const uint8_t *bytes, size_t size, record_key_t *key)
 {
+    if (size == 9 && bytes[0] == SEGMENT_BYTE) {
+        *key = (record_key_t){.kind = RECORD_SEGMENT, .seq = s_get(bytes + 1)};
+        return true;
+    }
     if (size == 0 || bytes[0] > RECORD_ID_MAX)
         return false;
     size_t head = 1 + (size_t)bytes[0];

@@ -9,6 +9,8 @@
         gap         from: from..seq were given up
         marker      nothing: the client's stream begins anew after (epoch, seq)
         store       the format's version
+        segment     operations that are not yet in their places: see segment.h. Its key is 255 and a
+                    number, so that segments come behind all clients, in the order of their numbers
 
     Numbers are eight bytes, most significant first. Every value begins with a checksum of eight bytes
     over key and value, so that what was damaged, or stands in the wrong place, is never read as good.
@@ -23,7 +25,7 @@
 #include <stdint.h>
 
 //  Grows with every change to what follows. A store of another version is refused.
-#define RECORD_VERSION 1u
+#define RECORD_VERSION 2u
 
 typedef enum {
     RECORD_STORE, //  of the store itself; its key is one zero byte
@@ -31,6 +33,7 @@ typedef enum {
     RECORD_PUSH,
     RECORD_GAP,
     RECORD_MARKER,
+    RECORD_SEGMENT, //  of the log; its seq is its number
 } record_kind_t;
 
 typedef struct {
@@ -73,7 +76,8 @@ typedef struct {
     } gaps[RECORD_GAPS]; //  that were given up of late, the oldest first
 } record_position_t;
 
-#define RECORD_POSITION_MAX (RECORD_SUM_SIZE + 4 * 8 + 2 + 16 * RECORD_GAPS)
+#define RECORD_POSITION_SIZE(gaps) (RECORD_SUM_SIZE + 4 * 8 + 2 + 16 * (gaps))
+#define RECORD_POSITION_MAX RECORD_POSITION_SIZE(RECORD_GAPS)
 
 //  Writes the value of a position, not yet sealed: its size.
 size_t record_put_position(uint8_t to[RECORD_POSITION_MAX], const record_position_t *position);

@@ -4,7 +4,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define CAPACITY_MIN 8
+#define CAPACITY_MIN 2
 #define CAPACITY_KEPT 64 //  of a ring that is empty
 
 void retained_fini(retained_t *self)

@@ -4,7 +4,7 @@ import sys
 import time
 
 import counterparts
-from counterparts import broker, direct, forwarder, load_broker, onelock, origin, serving
+from counterparts import broker, direct, forwarder, load_broker, onelock, onelock_keeping, origin, serving
 from harness import Broker
 from job import Job, on_half
 
@@ -26,6 +26,8 @@ RESTART = "restart after a kill, 100,000 clients"
 SCRAPE = "scrapes, 100,000 clients that stand still"
 CLIENTS, IDLE = "64 B, 64 a frame, in order, 200 pushes a client", "memory of idle clients"
 
+KEEPING = "onelock, keeping"
+
 SLOWNESS = 100  # ms that a slow receiver takes for a push
 STOPPED_FOR = 2000  # ms
 ROOM = "ordering/memory_max=1073741824"  # for what slow receivers have not taken
@@ -40,7 +42,8 @@ def throughput(scale):
     job = Job(scale.count)
     long = job.but(count=scale.count // 4)
     return {
-        **measure(SHUFFLED, job, direct=direct, forwarder=forwarder, onelock=onelock, broker=broker),
+        **measure(SHUFFLED, job, direct=direct, forwarder=forwarder, onelock=onelock,
+                  **{KEEPING: onelock_keeping}, broker=broker),
         **measure(ORDERED, job.but(shuffle=1), direct=direct, forwarder=forwarder, broker=broker),
         **measure(SINGLE, long.but(batch=1), forwarder=forwarder, onelock=onelock, broker=broker),
         **measure(KIB, long.but(size=1024), forwarder=forwarder, broker=broker),

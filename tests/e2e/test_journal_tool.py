@@ -38,7 +38,7 @@ def test_info_says_what_is_kept(store):
     info = json.loads(run("info", store).stdout)
     assert info["pushes"] == COUNT - 10 + 1
     assert info["clients"] == 2
-    assert info["format"] == 1
+    assert info["format"] == 2
     assert info["push_bytes"] > COUNT - 10
     assert info["file_bytes"] == (store / "data.mdb").stat().st_size
     text = tool("journal", "info", store).stdout.decode()

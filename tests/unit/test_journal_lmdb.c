@@ -251,6 +251,138 @@ static void what_is_said_of_a_client_keeps_its_order(void **state)
     assert_string_equal(s_load_again(self), "a0:1=new ");
 }
 
+//  ---- the log and the tree -----------------------------------------------------------------------
+
+//  Operations at random on a few clients, of the kinds and in the order that a broker has them.
+typedef struct {
+    uint64_t dice;
+    uint64_t epoch[4], seq[4], acked[4]; //  of each client
+    record_position_t positions[OPS_MAX];
+} play_t;
+
+static uint64_t s_roll(play_t *play, uint64_t sides)
+{
+    play->dice = play->dice * 6364136223846793005 + 1442695040888963407;
+    return (play->dice >> 33) % sides;
+}
+
+static void s_play_one(play_t *play, fixture_t *self)
+{
+    static const char *const ids[] = {"a", "b", "bb", "c"};
+    size_t who = s_roll(play, 4), kind = s_roll(play, 40);
+    uint64_t seq = play->seq[who], back = seq - play->acked[who];
+    if (kind == 0) {
+        s_add(self, JOURNAL_FORGET, ids[who], 0, 0);
+        play->epoch[who] = play->seq[who] = play->acked[who] = 0;
+    } else if (kind == 1) {
+        s_add(self, JOURNAL_MARKER, ids[who], ++play->epoch[who], 0);
+        play->seq[who] = play->acked[who] = 0;
+    } else if (kind < 6 && back > 0) {
+        play->acked[who] += 1 + s_roll(play, back);
+        record_position_t *position = &play->positions[self->count];
+        *position = (record_position_t){.epoch = play->epoch[who], .seq = play->acked[who]};
+        s_add(self, JOURNAL_POSITION, ids[who], 0, 0)->position = position;
+    } else if (kind < 9 && back > 3) {
+        static const journal_kind_t kinds[] = {JOURNAL_GAP, JOURNAL_DROP};
+        s_add(self, kinds[s_roll(play, 2)], ids[who], play->epoch[who], seq - s_roll(play, 2))
+            ->from = seq - 2;
+    } else if (kind < 11 && back > 0) {
+        s_add(self, JOURNAL_REMOVE, ids[who], play->epoch[who], seq - s_roll(play, back));
+    } else {
+        //  Now and then one that is there already, or that was taken away.
+        uint64_t place =
+            back > 0 && s_roll(play, 8) == 0 ? seq - s_roll(play, back) : ++play->seq[who];
+        s_push(self, ids[who], play->epoch[who], place, "the bytes of a push");
+    }
+}
+
+//  The same operations again, to another store.
+static void s_copy_ops(fixture_t *to, const fixture_t *from)
+{
+    memcpy(to->ops, from->ops, from->count * sizeof *from->ops);
+    to->count = from->count;
+    for (size_t i = 0; i < to->count; i++)
+        to->pointers[i] = &to->ops[i];
+}
+
+static void s_compare_existed(const fixture_t *a, const fixture_t *b, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (a->ops[i].kind == JOURNAL_PUSH)
+            assert_int_equal(a->ops[i].existed, b->ops[i].existed);
+}
+
+//  One store keeps all in its log; the other one is so small that nearly all goes on to the tree.
+static void what_is_kept_does_not_depend_on_where(void **state)
+{
+    fixture_t *in_log = *state, *in_tree;
+    assert_int_equal(s_setup((void **)&in_tree), 0);
+    in_log->max_bytes = UINT64_C(1) << 30;
+    in_tree->max_bytes = 1 << 20;
+    static play_t play;
+    play = (play_t){.dice = 1};
+    s_open(in_log);
+    s_open(in_tree);
+    for (int group = 0; group < 400; group++) {
+        for (uint64_t i = s_roll(&play, 60); i > 0 || in_log->count == 0; i -= i > 0)
+            s_play_one(&play, in_log);
+        //  Large enough to push out of the log what is in it.
+        static char filler[40000];
+        memset(filler, 'x', sizeof filler - 1);
+        s_push(in_log, "z", 0, (uint64_t)group + 1, filler);
+        record_position_t done = {.seq = (uint64_t)group};
+        s_add(in_log, JOURNAL_POSITION, "z", 0, 0)->position = &done;
+        size_t count = in_log->count;
+        s_copy_ops(in_tree, in_log);
+        s_commit(in_log);
+        s_commit(in_tree);
+        s_compare_existed(in_log, in_tree, count);
+        bool again = s_roll(&play, 20) == 0;
+        const char *text = again ? s_load_again(in_log) : s_load(in_log);
+        assert_string_equal(again ? s_load_again(in_tree) : s_load(in_tree), text);
+    }
+    assert_int_equal(s_teardown((void **)&in_tree), 0);
+}
+
+//  What a push takes of the file is used again by those that come when it is acknowledged.
+static void a_store_whose_pushes_are_acknowledged_does_not_grow(void **state)
+{
+    fixture_t *self = *state;
+    char payload[1000], path[128];
+    struct stat file;
+    memset(payload, 'x', sizeof payload - 1);
+    payload[sizeof payload - 1] = '\0';
+    s_open(self);
+    for (uint64_t seq = 1; seq <= 50000; seq += 500) {
+        for (uint64_t i = 0; i < 500; i++)
+            s_push(self, "a", 0, seq + i, payload);
+        s_commit(self);
+        record_position_t position = {.seq = seq + 499};
+        s_add(self, JOURNAL_POSITION, "a", 0, 0)->position = &position;
+        s_commit(self);
+    }
+    snprintf(path, sizeof path, "%s/data.mdb", self->path);
+    assert_int_equal(stat(path, &file), 0);
+    assert_true(file.st_size < 8 << 20);
+    assert_string_equal(s_load_again(self), "a@0:50000 ");
+}
+
+static void a_push_larger_than_a_segment_is_kept(void **state)
+{
+    fixture_t *self = *state;
+    static char payload[300000];
+    memset(payload, 'x', sizeof payload - 1);
+    s_open(self);
+    s_push(self, "a", 0, 1, "before");
+    s_push(self, "a", 0, 2, payload);
+    s_push(self, "a", 0, 3, "behind");
+    s_commit(self);
+    record_position_t position = {.seq = 2};
+    s_add(self, JOURNAL_POSITION, "a", 0, 0)->position = &position;
+    s_commit(self);
+    assert_string_equal(s_load_again(self), "a@0:2 a0:3=behind ");
+}
+
 static void a_second_process_is_kept_out(void **state)
 {
     fixture_t *self = *state;
@@ -385,6 +517,9 @@ int main(void)
         TEST(a_gap_takes_what_lies_in_it_away),
         TEST(a_client_is_forgotten_whole),
         TEST(what_is_said_of_a_client_keeps_its_order),
+        TEST(what_is_kept_does_not_depend_on_where),
+        TEST(a_store_whose_pushes_are_acknowledged_does_not_grow),
+        TEST(a_push_larger_than_a_segment_is_kept),
         TEST(a_second_process_is_kept_out),
         TEST(a_full_store_refuses_pushes_until_some_are_gone),
         TEST(a_group_that_fails_leaves_nothing),
