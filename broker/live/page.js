@@ -189,7 +189,7 @@
     {title: 'Pushes', form: 'rate', series: [['accepted', 'recent/accepted_per_second'],
       ['delivered', 'recent/delivered_per_second'], ['refused', 'recent/refused_per_second']]},
     {title: 'Kept', form: 'count', series: [['held behind gaps', 'orderer/held_messages'],
-      ['released, without an ack', 'orderer/retained_messages']]},
+      ['not acknowledged', 'orderer/retained_messages']]},
     {title: 'Enqueue: from receipt to outcome', form: 'time', series: [['p50', 'recent/enqueue/p50'],
       ['p99', 'recent/enqueue/p99']]},
     {title: 'Delivery: from first send to ack', form: 'time', series: [['p50', 'recent/delivery/p50'],
@@ -199,20 +199,38 @@
   const DASHES = [[], [7, 4], [2, 3]];
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name);
 
+  // Times differ by powers of ten, and p50 is to be seen beside p99.
+  const TIME_SCALE = {distr: 3, range: (_, least, most) =>
+    (least ? [10 ** Math.floor(Math.log10(least)), 10 ** Math.ceil(Math.log10(most * 1.01))] : [1e-6, 1e-3])};
+
   const times = []; // s since 1970, of the samples
 
-  function axis(form, size) {
+  const WHOLE = Array.from({length: 36}, (_, i) => [1, 2, 5][i % 3] * 10 ** Math.floor(i / 3));
+
+  function powersOfTen(_, __, least, most) {
+    const first = Math.round(Math.log10(least)), last = Math.round(Math.log10(most));
+    return Array.from({length: last - first + 1}, (___, i) => 10 ** (first + i));
+  }
+
+  const onAxis = (value, form) => (value ? forms[form](value).replace(/(\.0+)?( \/s)?$|\.0+(?= )/g, '') : '0');
+
+  function axis(size, more) {
     return {stroke: () => colour('--quiet'), grid: {stroke: () => colour('--line'), width: 1}, size,
-      ticks: {show: false}, font: '11px system-ui, sans-serif',
-      values: form && ((_, values) => values.map((value) => (value ? forms[form](value).replace(' /s', '') : '0')))};
+      ticks: {show: false}, font: '11px system-ui, sans-serif', ...more};
+  }
+
+  function valueAxis(form) {
+    return axis(64, {values: (_, values) => values.map((value) => onAxis(value, form)),
+      ...(form === 'time' ? {splits: powersOfTen, filter: (_, values) => values} : {incrs: WHOLE})});
   }
 
   // The chart's lines; `onPoint` is told which sample is pointed at, or null.
   function plot(chart, place, onPoint) {
     const options = {width: place.clientWidth || 300, height: 150, legend: {show: false},
       cursor: {y: false, drag: {setScale: false}},
-      scales: {y: {range: (_, least, most) => [0, most > 0 ? most * 1.1 : 1]}},
-      axes: [{...axis(null, 28), space: 70, values: '{HH}:{mm}:{ss}'}, axis(chart.form, 64)],
+      scales: {x: {range: (_, first, last) => [last - SAMPLES * EVERY / 1000, last]},
+        y: chart.form === 'time' ? TIME_SCALE : {range: (_, least, most) => [0, most > 0 ? most * 1.1 : 1]}},
+      axes: [axis(28, {values: '{HH}:{mm}'}), valueAxis(chart.form)],
       series: [{}, ...chart.series.map(([label], i) => (
         {label, stroke: () => colour(COLOURS[i]), width: 1.75, dash: DASHES[i], points: {show: false}}))],
       hooks: {setCursor: [(self) => onPoint(self.cursor.idx)]}};

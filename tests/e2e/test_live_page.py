@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from browser import Browser
 from harness import BUILD, DEADLINE, SEQPUSH, wait_until
-from peers import Peer, push
+from peers import Peer, Receiver, position, push
 from selenium.webdriver.common.keys import Keys
 
 SHOTS = BUILD / "live_page"
@@ -40,13 +40,18 @@ def browser():
         browser.close()
 
 
+pytestmark = pytest.mark.settings("workers/count=2", "delivery/receiver_timeout=600000")
+
+
 @pytest.fixture
 def load(broker):
-    """Some hundred pushes a second from four publishers, out of order, to one receiver; and some clients
-    that do not move."""
+    """Some hundred pushes a second from four publishers, out of order, to one receiver; another one that
+    takes nothing, and some clients that do not move."""
+    slow = Receiver(broker, "slow " + "r" * 59)
+    slow.attach(position("slow", 0))
     with Peer(broker) as peer:
         peer.push(push(HOSTILE, 7), push("far", 1 << 40), push("unattached", 1), push("unattached", 1),
-                  push(b"\xff\xfe", 2), push("w" * 64, 3))
+                  push(b"\xff\xfe", 2), push("w" * 64, 3), *(push("slow", seq) for seq in range(1, 6)))
     receive = subprocess.Popen([SEQPUSH, "receive", "--broker", broker.front, "--prefix", "player-"],
                                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                stderr=subprocess.DEVNULL)
@@ -60,6 +65,7 @@ def load(broker):
         process.kill()
         process.wait()
     writer.join(DEADLINE)
+    slow.close()
 
 
 def write_lines(pipe):
@@ -111,7 +117,7 @@ def is_busy(browser):
     """True once what is shown is of some seconds of load, with clients that stand still."""
     shown = dict((path, text) for path, _, text in browser.run(SHOWN)["figures"])
     return (number(shown["recent/delivered_per_second"]) > 1 and shown["recent/delivery/p99"] != "–" and
-            len(browser.texts("#clients tbody tr")) >= 3)
+            len(browser.texts("#clients tbody tr")) >= 5 and browser.texts("#receivers tbody tr"))
 
 
 def test_every_figure_is_what_the_status_says(broker, browser, load):
@@ -135,8 +141,9 @@ def test_every_list_is_what_the_status_says(broker, browser, load):
     assert [row[2] for row in shown["clients"]] == [client["why"] for client in clients]
     assert [row[0] for row in shown["clients"]] == [
         client.get("client", f"base64 {client.get('client_base64')}") for client in clients]
-    assert [row[0] for row in shown["receivers"]] == [
-        receiver["receiver"] for receiver in said["slow_receivers"]["receivers"]]
+    assert [(row[0], number(row[2]), row[4]) for row in shown["receivers"]] == [
+        (receiver["receiver"], receiver["unacknowledged"], receiver["endpoint"])
+        for receiver in said["slow_receivers"]["receivers"]]
     for row, worker in zip(shown["workers"], said["workers"], strict=True):
         assert number(row[0]) == worker["worker"]
         assert number(row[1]) == worker["backlog_messages"]
@@ -184,11 +191,18 @@ def brightness(browser):
     return [sum(map(int, re.findall(r"\d+", colour)[:3])) / 3 for colour in colours]
 
 
-def inked(browser):
-    """True if something is drawn in the first chart."""
-    return browser.run("const canvas = document.querySelector('canvas');"
-                       "const bytes = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);"
-                       "return bytes.data.some((byte) => byte)")
+def has_lines(browser):
+    """True if every chart has a line in the colour that its legend says."""
+    return browser.run("""
+        return [...document.querySelectorAll('figure')].every((figure) => {
+            const canvas = figure.querySelector('canvas');
+            const bytes = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+            const colour = getComputedStyle(figure.querySelector('.stroke')).borderTopColor
+                .match(/\\d+/g).map(Number);
+            for (let i = 0; i < bytes.length; i += 4)
+                if (colour.every((part, k) => bytes[i + k] === part) && bytes[i + 3] === 255) return true;
+            return false;
+        })""")
 
 
 def test_the_page_is_light_or_dark_as_the_reader_wants(broker, browser, load):
@@ -197,11 +211,11 @@ def test_the_page_is_light_or_dark_as_the_reader_wants(broker, browser, load):
     browser.open(broker)
     wait_until(lambda: is_busy(browser), "a load to be shown", 2 * DEADLINE)
     assert brightness(browser)[0] > 200 > 60 > brightness(browser)[1]
-    assert inked(browser)
+    wait_until(lambda: has_lines(browser), "lines in the charts")
     browser.screenshot(SHOTS / "light.png")
     browser.set_scheme("dark")
     assert brightness(browser)[0] < 60 < 200 < brightness(browser)[1]
-    assert inked(browser)
+    wait_until(lambda: has_lines(browser), "lines in the charts")
     browser.screenshot(SHOTS / "dark.png")
 
 
