@@ -16,15 +16,37 @@ static client_t *s_own_client(core_t *self, receiver_t *receiver, const void *id
     return NULL;
 }
 
-//  Returns how long ago, in ns and at most, the acknowledged entry was first handed over.
-static int64_t s_count_acked(core_t *self, retained_entry_t entry, int64_t now)
+//  `sent_at` is odd.
+static uint32_t s_ticks_since(uint32_t sent_at, int64_t now)
 {
-    uint32_t ticks = (tick_of(now) | 1) - entry.sent_at; //  `sent_at` is odd
-    if (entry.kind == RETAINED_PUSH) {
-        histogram_add(&self->stats->delivery, (uint64_t)ticks << TICK_SHIFT, 1);
-        stats_add(&self->stats->acked, 1);
+    return (tick_of(now) | 1) - sent_at;
+}
+
+static void s_count_run(core_t *self, uint32_t sent_at, uint32_t pushes, int64_t now)
+{
+    uint64_t ticks = s_ticks_since(sent_at, now);
+    histogram_add(&self->stats->delivery, ticks << TICK_SHIFT, pushes);
+}
+
+//  Counts the oldest entries as acknowledged; those that were handed over together, at once. Returns
+//  how long ago, in ns and at most, the last of them was first handed over.
+static int64_t s_count_acked(core_t *self, const retained_t *retained, uint32_t count, int64_t now)
+{
+    uint32_t run = 0, acked = 0, sent_at = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const retained_entry_t *entry = retained_at(retained, i);
+        if (run && entry->sent_at != sent_at) {
+            s_count_run(self, sent_at, run, now);
+            run = 0;
+        }
+        sent_at = entry->sent_at;
+        run += entry->kind == RETAINED_PUSH;
+        acked += entry->kind == RETAINED_PUSH;
+        __builtin_prefetch(entry->frame, 1);
     }
-    return ((int64_t)ticks + 2) << TICK_SHIFT; //  both ends are rounded
+    s_count_run(self, sent_at, run, now);
+    stats_add(&self->stats->acked, acked);
+    return ((int64_t)s_ticks_since(sent_at, now) + 2) << TICK_SHIFT; //  both ends are rounded
 }
 
 static bool s_ack(core_t *self, client_t *client, position_t position, int64_t now)
@@ -37,8 +59,10 @@ static bool s_ack(core_t *self, client_t *client, position_t position, int64_t n
     if (covered == handed && position_compare(position, reached) > 0)
         return false;
     int64_t took = now;
-    while (covered--)
-        took = s_count_acked(self, retention_pop(self, client), now);
+    if (covered) {
+        took = s_count_acked(self, &client->flow->retained, covered, now);
+        retention_drop(self, client, covered);
+    }
     retention_shorten_gap(self, client, position);
     client->was_acked = true;
     change_position(self, client);

@@ -270,6 +270,16 @@ static bool s_start_gate(broker_t *self, char **error)
     return self->gate_actor != NULL;
 }
 
+static bool s_run_front(broker_t *self)
+{
+    if (self->config->front.own_thread) {
+        self->front_actor = zactor_new(front_run, self->front);
+        return self->front_actor != NULL;
+    }
+    pipe_hand_over(self->front_near);
+    return zsock_send(self->orderer_actor, "sp", "FRONT", self->front) == 0;
+}
+
 static bool s_start_front(broker_t *self, char **error)
 {
     const config_t *config = self->config;
@@ -279,6 +289,7 @@ static bool s_start_front(broker_t *self, char **error)
                                             .max_pushes = config->front.publisher_credit},
                                  .paced = self->store != NULL,
                                  .publisher_credit = config->front.publisher_credit,
+                                 .publisher_rate = config->front.publisher_rate,
                                  .handshake_timeout = config->front.handshake_timeout,
                                  .connections_max = self->max_connections,
                                  .unread_max = config->front.max_unread,
@@ -290,8 +301,7 @@ static bool s_start_front(broker_t *self, char **error)
     if (settings.curve && !(settings.access = access_new(config)))
         return false;
     self->front = front_new(&settings, error);
-    self->front_actor = self->front ? zactor_new(front_run, self->front) : NULL;
-    return self->front_actor != NULL;
+    return self->front && s_run_front(self);
 }
 
 static bool s_start_http(broker_t *self, char **error)
@@ -350,7 +360,8 @@ void broker_admit(broker_t *self, const config_t *config)
             log_error("no memory: the keys stay as they are");
         return;
     }
-    zsock_send(self->front_actor, "sp", "ACCESS", front);
+    zactor_t *host = self->front_actor ? self->front_actor : self->orderer_actor;
+    zsock_send(host, "sp", "ACCESS", front);
     zsock_send(self->gate_actor, "sp", "ACCESS", gate);
 }
 
@@ -467,7 +478,8 @@ const char *broker_silent(broker_t *self)
         silent = "the journal";
     if (!pulse_ask(&self->orderer_pulse, self->orderer_actor, &self->stats->orderer.pulses))
         silent = "the orderer";
-    if (!pulse_ask(&self->front_pulse, self->front_actor, &self->stats->front.pulses))
+    if (self->front_actor &&
+        !pulse_ask(&self->front_pulse, self->front_actor, &self->stats->front.pulses))
         silent = "the front";
     if (self->gate_actor &&
         !pulse_ask(&self->gate_pulse, self->gate_actor, &self->stats->gate.pulses))
@@ -528,8 +540,8 @@ static void s_take_apart_journal(broker_t *self)
 static void s_stop_actors(broker_t *self)
 {
     zactor_destroy(&self->front_actor);
-    zactor_destroy(&self->gate_actor);
     zactor_destroy(&self->orderer_actor);
+    zactor_destroy(&self->gate_actor);
     zactor_destroy(&self->committer_actor);
     for (unsigned k = 0; k < STATS_WORKERS_MAX; k++)
         zactor_destroy(&self->workers[k].actor);

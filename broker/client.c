@@ -8,7 +8,7 @@
 static const client_flow_t s_no_flow;
 #define NO_FLOW ((client_flow_t *)&s_no_flow)
 
-client_t *client_new(const void *id, size_t id_size, uint64_t hash, const rule_t *rule)
+client_t *client_new(const void *id, size_t id_size, const rule_t *rule)
 {
     uint64_t first_seq = rule->settings.first_seq;
     size_t state = rule->policy->state_size;
@@ -18,7 +18,6 @@ client_t *client_new(const void *id, size_t id_size, uint64_t hash, const rule_t
         return NULL;
     self->flow = NO_FLOW;
     self->rule = rule;
-    self->hash = hash;
     self->view = (policy_view_t){.next_seq = first_seq, .window = rule->settings.window};
     self->acked = (position_t){0, first_seq - 1};
     self->marker_due = true;

@@ -60,49 +60,49 @@ typedef struct {
 } client_flow_t;
 
 typedef struct client {
+    //  What is seldom looked at. What every push touches is at the end, beside the id.
+    client_gaps_t *gaps; //  NULL: none yet
+    struct client *previous, *next; //  the receiver's clients
+    struct client *older, *newer; //  all clients, by `listed`
+    int64_t repair_at; //  ns, when the present hole is asked for next; INT64_MAX: never
+    uint32_t listed; //  `active` when it was put there
+    uint32_t refused_in; //  batch in which a numberless push was refused
+    uint32_t retry_at; //  client_ms, when the last refusal said to come again
+    uint32_t out; //  entries with workers whose report counts as the ack
+    timer_entry_t timer; //  the policy's next call, or the gap alarm
+
+    client_flow_t *flow; //  never NULL: idle clients share one, all zeros
+    const rule_t *rule;
+    struct receiver *receiver; //  that it is delivered to; never NULL
     policy_view_t view;
     uint64_t epoch; //  of next_seq
     position_t acked; //  before the first retained entry
-    client_flow_t *flow; //  never NULL: idle clients share one, all zeros
-    const rule_t *rule;
-    client_gaps_t *gaps; //  NULL: none yet
-    uint64_t hash;
-
-    struct receiver *receiver; //  that it is delivered to; never NULL
-    struct client *previous, *next; //  the receiver's clients
-    int64_t repair_at; //  ns, when the present hole is asked for next; INT64_MAX: never
-    struct client *older, *newer; //  all clients, by `listed`
-    timer_entry_t timer; //  the policy's next call, or the gap alarm
-    uint32_t listed; //  `active` when it was put there
     uint32_t active; //  client_ms of the last event; it is idle since then if it is idle
     uint32_t kept_bytes; //  held and retained, and window_bytes
     uint32_t window_bytes; //  of the window's places, as they are counted
     uint32_t session; //  grows when the client starts to be sent anew
-    uint32_t out; //  entries with workers whose report counts as the ack
     uint32_t unstored; //  number of the last change that the journal must keep first; 0: none
     uint32_t waiting; //  pushes that wait for the journal
     uint32_t publishers[2]; //  the last two peers, the latest first: the low bits of their numbers
-    uint32_t refused_in; //  batch in which a numberless push was refused
-    uint32_t retry_at; //  client_ms, when the last refusal said to come again
-    uint8_t retry_shift; //  how often that was doubled
-    uint8_t repairs; //  how often the present hole was asked for
-    uint8_t refused_outcome; //  outcome_t of that numberless push
-    uint8_t numbering; //  numbering_t, in this epoch
-    bool attached_by_name;
-    bool ready; //  in the receiver's ready queue
-    bool marker_due; //  the next entry to be sent is a marker
-    bool missed; //  went back for what is missing, and nothing was acknowledged since
-    bool was_acked; //  something was acknowledged in this instance
-    bool alarmed; //  the present hole was reported
-    bool in_confirmation; //  that is not yet taken, so it cannot be forgotten
-    bool unsaved; //  its position is to be written to the journal
+    uint8_t retry_shift : 4; //  how often that was doubled
+    uint8_t repairs : 4; //  how often the present hole was asked for
+    outcome_t refused_outcome : 4; //  of that numberless push
+    numbering_t numbering : 4; //  in this epoch
+    bool attached_by_name : 1;
+    bool ready : 1; //  in the receiver's ready queue
+    bool marker_due : 1; //  the next entry to be sent is a marker
+    bool missed : 1; //  went back for what is missing, and nothing was acknowledged since
+    bool was_acked : 1; //  something was acknowledged in this instance
+    bool alarmed : 1; //  the present hole was reported
+    bool in_confirmation : 1; //  that is not yet taken, so it cannot be forgotten
+    bool unsaved : 1; //  its position is to be written to the journal
     uint8_t id_size;
     uint8_t id[]; //  then the policy's record
 } client_t;
 
 //  Makes a client that expects the first seq of its rule, which outlives it, in epoch 0. NULL: no
 //  memory.
-client_t *client_new(const void *id, size_t id_size, uint64_t hash, const rule_t *rule);
+client_t *client_new(const void *id, size_t id_size, const rule_t *rule);
 
 //  Frees the client and what it keeps. It must be in no list any more.
 void client_destroy(client_t **self_p);
@@ -155,11 +155,25 @@ static inline bool client_is_idle(const client_t *self)
            !self->unstored && !self->waiting;
 }
 
-//  Remembers that the seqs from..to of the present epoch were given up.
-void client_note_gap(client_t *self, uint64_t from, uint64_t to);
-
 //  True if `seq`, below next_seq, lies in a gap that is remembered, or may lie in one that is not.
 bool client_gave_up(const client_t *self, uint64_t seq);
 bool client_may_have_given_up(const client_t *self, uint64_t seq);
+
+//  What the window alone says of a push with this seq.
+static inline outcome_t client_judge_by_window(const client_t *self, uint64_t seq)
+{
+    uint64_t next = self->view.next_seq;
+    if (seq < next)
+        return client_gave_up(self, seq) ? OUTCOME_STALE : OUTCOME_DUPLICATE;
+    if (seq - next >= self->view.window)
+        return OUTCOME_WINDOW_FULL;
+    const window_place_t *place = window_at(&self->flow->window, next, seq);
+    if (place && place->frame)
+        return OUTCOME_DUPLICATE;
+    return place && place->size == WINDOW_GIVEN_UP ? OUTCOME_STALE : OUTCOME_ACCEPTED;
+}
+
+//  Remembers that the seqs from..to of the present epoch were given up.
+void client_note_gap(client_t *self, uint64_t from, uint64_t to);
 
 #endif

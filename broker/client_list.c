@@ -54,7 +54,8 @@ static void s_drop_client(core_t *self, client_t *client)
     receiver_unlink(client->receiver, client);
     timer_disarm(&self->timers, &client->timer);
     change_forget(self, client);
-    client_table_remove(&self->clients, client);
+    uint64_t hash = request_hash(self->settings.key, client->id, client->id_size);
+    client_table_remove(&self->clients, hash, client);
     s_destroy(client);
     stats_set(&self->stats->clients, self->clients.count);
     stats_add(&self->stats->clients_evicted, 1);
@@ -95,8 +96,8 @@ static client_t *s_make_client(core_t *self, const void *id, size_t id_size, uin
             return NULL;
         s_drop_client(self, idlest);
     }
-    client_t *client = client_new(id, id_size, hash, client_list_rule(self, id, id_size));
-    if (!client || !client_table_add(&self->clients, client)) {
+    client_t *client = client_new(id, id_size, client_list_rule(self, id, id_size));
+    if (!client || !client_table_add(&self->clients, hash, client)) {
         client_destroy(&client);
         return NULL;
     }

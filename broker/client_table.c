@@ -3,7 +3,6 @@
 #include "client_table.h"
 #include <assert.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define SLOTS_MIN 64
 
@@ -11,20 +10,6 @@ void client_table_fini(client_table_t *self)
 {
     free(self->slots);
     *self = (client_table_t){0};
-}
-
-client_t *client_table_find(const client_table_t *self, uint64_t hash, const void *id,
-                            size_t id_size)
-{
-    if (!self->slots)
-        return NULL;
-    for (size_t i = hash & self->mask; self->slots[i].client; i = (i + 1) & self->mask) {
-        client_t *client = self->slots[i].client;
-        if (self->slots[i].hash == hash && client->id_size == id_size &&
-            memcmp(client->id, id, id_size) == 0)
-            return client;
-    }
-    return NULL;
 }
 
 static void s_put(client_table_t *self, client_slot_t slot)
@@ -53,19 +38,19 @@ static bool s_grow(client_table_t *self)
     return true;
 }
 
-bool client_table_add(client_table_t *self, client_t *client)
+bool client_table_add(client_table_t *self, uint64_t hash, client_t *client)
 {
     //  At most two thirds full, so that runs stay short.
     if ((self->count + 1) * 3 > (self->slots ? self->mask + 1 : 0) * 2 && !s_grow(self))
         return false;
-    s_put(self, (client_slot_t){client->hash, client});
+    s_put(self, (client_slot_t){hash, client});
     self->count++;
     return true;
 }
 
-void client_table_remove(client_table_t *self, const client_t *client)
+void client_table_remove(client_table_t *self, uint64_t hash, const client_t *client)
 {
-    size_t hole = client->hash & self->mask;
+    size_t hole = hash & self->mask;
     while (self->slots[hole].client != client)
         hole = (hole + 1) & self->mask;
     for (size_t i = (hole + 1) & self->mask; self->slots[i].client; i = (i + 1) & self->mask) {

@@ -9,6 +9,7 @@
 #define SEQPUSH_CLIENT_TABLE_H
 
 #include "client.h"
+#include <string.h>
 
 typedef struct {
     uint64_t hash;
@@ -25,8 +26,19 @@ typedef struct {
 void client_table_fini(client_table_t *self);
 
 //  The client with this id, or NULL.
-client_t *client_table_find(const client_table_t *self, uint64_t hash, const void *id,
-                            size_t id_size);
+static inline client_t *client_table_find(const client_table_t *self, uint64_t hash, const void *id,
+                                          size_t id_size)
+{
+    if (!self->slots)
+        return NULL;
+    for (size_t i = hash & self->mask; self->slots[i].client; i = (i + 1) & self->mask) {
+        client_t *client = self->slots[i].client;
+        if (self->slots[i].hash == hash && client->id_size == id_size &&
+            memcmp(client->id, id, id_size) == 0)
+            return client;
+    }
+    return NULL;
+}
 
 //  Brings the slot of a hash into the cache, for a look-up that is soon to come.
 static inline void client_table_prefetch(const client_table_t *self, uint64_t hash)
@@ -42,10 +54,10 @@ static inline const client_t *client_table_guess(const client_table_t *self, uin
     return self->slots ? self->slots[hash & self->mask].client : NULL;
 }
 
-//  Adds a client whose id is not in the table. Returns false if there is no memory.
-bool client_table_add(client_table_t *self, client_t *client);
+//  Adds a client whose id, with this hash, is not in the table. Returns false if there is no memory.
+bool client_table_add(client_table_t *self, uint64_t hash, client_t *client);
 
 //  Takes out a client that is in the table.
-void client_table_remove(client_table_t *self, const client_t *client);
+void client_table_remove(client_table_t *self, uint64_t hash, const client_t *client);
 
 #endif

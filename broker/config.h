@@ -56,7 +56,9 @@ typedef struct {
         config_list_t bind; //  endpoints
         uint32_t max_payload; //  bytes
         uint32_t publisher_credit; //  pushes undecided a publisher
+        uint32_t publisher_rate; //  pushes a second; 0: no bound
         uint32_t handshake_timeout; //  ms
+        bool own_thread; //  not the orderer's
         uint32_t max_connections; //  0: what the descriptors allow
         uint32_t max_unread; //  bytes of replies a peer
     } front;

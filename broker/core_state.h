@@ -129,6 +129,10 @@ struct policy_stage {
 //  Brings hole_since up to date: a hole that was not the head of the line before begins now.
 void stage_see_hole(policy_stage_t *stage);
 
+//  Releases a push that is in no place of the window; the client's stream stands at `seq` after it.
+//  There is room in the queue.
+void stage_release(core_t *self, client_t *client, window_place_t push, uint64_t seq, int64_t now);
+
 //  ---- stream.c ----------------------------------------------------------------------------------
 
 //  What the client's policy says of a push with this seq.
@@ -143,6 +147,9 @@ void stream_settle(core_t *self, client_t *client, int64_t now);
 
 //  The client's timer fired.
 void stream_due(core_t *self, client_t *client, int64_t now);
+
+//  Counts pushes with so many bytes as held, or (negative) not any more.
+void stream_count_held(core_t *self, client_t *client, uint64_t pushes, uint64_t bytes);
 
 //  Takes out what a place of the window holds, and counts it as held no more.
 window_place_t stream_take_held(core_t *self, client_t *client, window_place_t *place);
@@ -246,8 +253,12 @@ frame_t *notice_marker(const client_t *client, position_t position);
 
 //  ---- retention.c -------------------------------------------------------------------------------
 
-//  Appends a released push, which has room in the queue, and counts it.
+//  Appends a released push or a notice, which has room in the queue, and counts it.
 void retention_put(core_t *self, client_t *client, retained_entry_t entry, int64_t now);
+
+//  Counts entries that were put into the queue now, and sees to it that they expire.
+void retention_count_put(core_t *self, client_t *client, uint64_t entries, uint64_t bytes,
+                         int64_t now);
 
 //  Makes one entry, the notice, of the entries from `first` up to and without `end`, all of which are
 //  on their way or none. Takes over the reference to the notice's frame.
@@ -267,8 +278,13 @@ uint32_t retention_unhanded(const client_t *client, uint64_t *bytes);
 //  Drops all of that, pushes as given up. Returns true if a gap notice was among it.
 bool retention_drop_unhanded(core_t *self, client_t *client);
 
-//  Drops the oldest entry. It is returned for its figures: the frame is gone.
-retained_entry_t retention_pop(core_t *self, client_t *client);
+//  Drops the oldest entries, as delivered; or the oldest one.
+void retention_drop(core_t *self, client_t *client, uint32_t count);
+
+static inline void retention_pop(core_t *self, client_t *client)
+{
+    retention_drop(self, client, 1);
+}
 
 //  How many of the first `limit` entries end at or before `position`; `*reached` is where the last
 //  of them ends.
@@ -284,6 +300,9 @@ void retention_cover(core_t *self, client_t *client, position_t position);
 
 //  Counts entries that were handed over as on their way, or (-1) not any more.
 void retention_count_sent(core_t *self, client_t *client, const retained_entry_t *entry, int by);
+
+//  Counts a run of entries with so many bytes as on their way.
+void retention_count_handed(core_t *self, client_t *client, uint32_t entries, uint32_t bytes);
 
 //  ---- delivery.c --------------------------------------------------------------------------------
 

@@ -33,55 +33,49 @@ static bool s_is_sparse(const request_t *request)
     return frame_size(request->frame) > 2 * used + SPARSE_ROOM;
 }
 
-//  The next push of the chain, or NULL behind the last one.
-static const push_t *s_step(decider_cursor_t *cursor)
+//  The next push of the chain, or none behind the last one.
+static decider_ahead_t s_step(decider_t *self)
 {
-    while (cursor->request && cursor->index == cursor->request->count)
-        *cursor = (decider_cursor_t){(const request_t *)cursor->request->item.next, 0};
-    return cursor->request ? &cursor->request->pushes[cursor->index++] : NULL;
+    while (self->next && self->index == self->next->count) {
+        self->next = (const request_t *)self->next->item.next;
+        self->index = 0;
+    }
+    if (!self->next)
+        return (decider_ahead_t){0};
+    return (decider_ahead_t){&self->next->pushes[self->index++], self->next->frame};
+}
+
+//  The push that was looked at so many steps ago.
+static decider_ahead_t s_behind(const decider_t *self, uint32_t steps)
+{
+    return self->ahead[(self->looked - steps) % DECIDER_AHEAD];
 }
 
 //  All of what a push touches is random memory, and each step needs what the one before it has
 //  fetched.
-static void s_prefetch_slot(decider_t *self)
+static void s_look_ahead(decider_t *self)
 {
-    const push_t *push = s_step(&self->slots);
-    if (push)
-        core_prefetch_slot(self->core, push);
-}
-
-static void s_prefetch_client(decider_t *self)
-{
-    const push_t *push = s_step(&self->clients);
-    if (push)
-        core_prefetch_client(self->core, push);
-}
-
-static void s_prefetch_flow(decider_t *self)
-{
-    const push_t *push = s_step(&self->flows);
-    if (push)
-        core_prefetch_flow(self->core, push);
-}
-
-static void s_prefetch_places(decider_t *self)
-{
-    const push_t *push = s_step(&self->places);
-    if (push)
-        core_prefetch_places(self->core, push, self->places.request->frame);
+    decider_ahead_t slot = s_step(self), client = s_behind(self, 4), flow = s_behind(self, 8),
+                    places = s_behind(self, 12);
+    if (slot.push)
+        core_prefetch_slot(self->core, slot.push);
+    if (client.push)
+        core_prefetch_client(self->core, client.push);
+    if (flow.push)
+        core_prefetch_flow(self->core, flow.push);
+    if (places.push)
+        core_prefetch_places(self->core, places.push, places.frame);
+    self->ahead[self->looked++ % DECIDER_AHEAD] = slot;
 }
 
 void decider_begin(decider_t *self, const request_t *first)
 {
-    self->slots = self->clients = self->flows = self->places = (decider_cursor_t){first, 0};
-    for (int i = 0; i < 16; i++)
-        s_prefetch_slot(self);
-    for (int i = 0; i < 12; i++)
-        s_prefetch_client(self);
-    for (int i = 0; i < 8; i++)
-        s_prefetch_flow(self);
-    for (int i = 0; i < 4; i++)
-        s_prefetch_places(self);
+    self->next = first;
+    self->index = 0;
+    for (int i = 0; i < DECIDER_AHEAD; i++)
+        self->ahead[i] = (decider_ahead_t){0};
+    for (int i = 0; i < DECIDER_AHEAD; i++)
+        s_look_ahead(self);
 }
 
 static void s_decide_all(decider_t *self, request_t *request, int64_t now)
@@ -90,10 +84,7 @@ static void s_decide_all(decider_t *self, request_t *request, int64_t now)
     uint64_t peer = request->delimited ? 0 : request->peer;
     core_begin_batch(self->core, s_is_sparse(request), peer, request->confirm);
     for (uint32_t i = 0; i < request->count; i++) {
-        s_prefetch_slot(self);
-        s_prefetch_client(self);
-        s_prefetch_flow(self);
-        s_prefetch_places(self);
+        s_look_ahead(self);
         if (request->pushes[i].outcome == OUTCOME_ACCEPTED)
             core_push(self->core, request->frame, &request->pushes[i], now);
         else

@@ -8,11 +8,14 @@
 
 #include "core.h"
 
-//  A push of the chain that is being decided.
+//  How many pushes are looked at before they are decided; a power of two.
+#define DECIDER_AHEAD 16
+
+//  A push that is soon to be decided.
 typedef struct {
-    const request_t *request; //  NULL: behind the end
-    uint32_t index;
-} decider_cursor_t;
+    const push_t *push; //  NULL: the chain has ended
+    const frame_t *frame;
+} decider_ahead_t;
 
 typedef struct {
     core_t *core; //  borrowed
@@ -22,8 +25,11 @@ typedef struct {
     size_t allow_count;
     bool curve; //  receivers must name the key of their endpoint
     bool draining; //  what would add something is refused
-    decider_cursor_t slots, clients, flows,
-        places; //  whose are prefetched next, ahead of what is decided
+    const request_t
+        *next; //  of the chain, whose push `index` is looked at next; NULL: behind the end
+    uint32_t index;
+    uint32_t looked; //  pushes looked at
+    decider_ahead_t ahead[DECIDER_AHEAD]; //  the last ones: a ring
 } decider_t;
 
 //  Begins with a chain of requests, of which all are decided before the next one begins: looks ahead

@@ -131,31 +131,62 @@ static bool s_add_marker(client_t *client, dispatch_t *dispatch)
     return true;
 }
 
-static void s_add_next(core_t *self, client_t *client, dispatch_t *dispatch, int64_t now)
+static void s_add_entry(const client_t *client, dispatch_t *dispatch, const retained_entry_t *entry)
 {
-    receiver_t *receiver = client->receiver;
-    retained_entry_t *entry = retained_at(&client->flow->retained, client->flow->retained.sent++);
-    if (client->flow->retained.handed < client->flow->retained.sent)
-        client->flow->retained.handed = client->flow->retained.sent;
-    retention_count_sent(self, client, entry, 1);
-    redelivery_sent(self, client, now);
-    if (entry->sent_at)
-        stats_add(&self->stats->redelivered, 1);
-    else
-        entry->sent_at = tick_of(now) | 1;
     frame_ref(entry->frame);
     if (entry->kind == RETAINED_PUSH)
         s_add(dispatch, entry->frame, entry->bytes, entry->size);
-    else if (entry->kind == RETAINED_MARKER && !receiver->generation)
+    else if (entry->kind == RETAINED_MARKER && !client->receiver->generation)
         s_add(dispatch, entry->frame, NULL, 0);
     else
         s_add(dispatch, entry->frame, frame_bytes(entry->frame),
               (uint32_t)frame_size(entry->frame));
-    if (delivery_is_unacked(client)) {
-        dispatch->entries[dispatch->count - 1].client = client;
-        dispatch->entries[dispatch->count - 1].session = client->session;
+}
+
+//  The report of these entries will count as the ack.
+static void s_await_report(client_t *client, dispatch_t *dispatch, uint32_t first)
+{
+    for (uint32_t i = first; i < dispatch->count; i++) {
+        dispatch->entries[i].client = client;
+        dispatch->entries[i].session = client->session;
         client->out++;
     }
+}
+
+//  The index behind the last entry that may be sent beside those that are on their way; the first one
+//  may, as s_can_send says.
+static uint32_t s_end(const core_t *self, const client_t *client)
+{
+    const retained_t *retained = &client->flow->retained;
+    if (client_is(client, POLICY_LATEST))
+        return retained->sent + 1;
+    return retained->count < self->settings.max_unacked ? retained->count
+                                                        : self->settings.max_unacked;
+}
+
+//  Adds what can be sent up to `end`, but no marker behind something else.
+static void s_add_run(core_t *self, client_t *client, dispatch_t *dispatch, uint32_t end,
+                      uint32_t max_bytes, int64_t now)
+{
+    retained_t *retained = &client->flow->retained;
+    uint32_t at = retained->sent, first = dispatch->count, bytes = 0, again = 0;
+    for (; at < end && dispatch->bytes < max_bytes; at++) {
+        retained_entry_t *entry = retained_at(retained, at);
+        if (at > 0 && entry->kind == RETAINED_MARKER)
+            break;
+        again += entry->sent_at != 0;
+        entry->sent_at = entry->sent_at ? entry->sent_at : tick_of(now) | 1;
+        bytes += retained_size(entry);
+        s_add_entry(client, dispatch, entry);
+    }
+    retention_count_handed(self, client, at - retained->sent, bytes);
+    retained->sent = at;
+    if (retained->handed < at)
+        retained->handed = at;
+    redelivery_sent(self, client, now);
+    stats_add(&self->stats->redelivered, again);
+    if (delivery_is_unacked(client))
+        s_await_report(client, dispatch, first);
 }
 
 static void s_fill_from(core_t *self, client_t *client, dispatch_t *dispatch, uint32_t max,
@@ -163,8 +194,12 @@ static void s_fill_from(core_t *self, client_t *client, dispatch_t *dispatch, ui
 {
     if (client->marker_due && !s_add_marker(client, dispatch))
         return;
-    while (s_can_send(self, client) && dispatch->count < max && dispatch->bytes < max_bytes)
-        s_add_next(self, client, dispatch, now);
+    while (s_can_send(self, client) && dispatch->count < max && dispatch->bytes < max_bytes) {
+        uint32_t end = s_end(self, client), room = max - dispatch->count;
+        if (end - client->flow->retained.sent > room)
+            end = client->flow->retained.sent + room;
+        s_add_run(self, client, dispatch, end, max_bytes, now);
+    }
 }
 
 void core_fill(core_t *self, receiver_t *receiver, dispatch_t *dispatch, uint32_t max,

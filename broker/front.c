@@ -1,6 +1,7 @@
 //  front.c - the front actor; see front.h
 
 #include "front.h"
+#include "allowance.h"
 #include "door.h"
 #include "gate.h"
 #include "log.h"
@@ -12,7 +13,8 @@
 #include <string.h>
 
 #define FRONT_IO_THREAD 1 //  the first; PUSH sockets have the second
-#define FRAMES_A_TURN 64
+#define FRAMES_A_TURN 64 //  and
+#define PUSHES_A_TURN 1024 //  or a few more: what waits behind them waits longer
 #define SWEEP_EVERY 1000000000LL //  ns
 #define PUBLISHES_FOR 10000000000LL //  ns without a push until a peer is no publisher any more
 #define FORGET_AFTER 120000000000LL //  ns without a word until a peer is forgotten
@@ -31,8 +33,11 @@ struct front {
     peer_table_t peers;
     peer_t *owed; //  peers for which a PushAck is gathered
     uint64_t undecided; //  requests that are with the orderer
+    uint32_t taken; //  pushes, in this turn
     int64_t swept_at;
-    bool terminated;
+    int64_t ends_at; //  when it reads no more, at latest; 0: it goes on
+    int64_t busy_at; //  then: when there was something to do
+    bool deaf; //  it reads no more
 };
 
 //  ---- the socket --------------------------------------------------------------------------------
@@ -334,18 +339,32 @@ static uint32_t s_credit_left(const front_t *self, const peer_t *peer)
     return peer->undecided < credit ? credit - peer->undecided : 0;
 }
 
-//  Refuses, from the end, the pushes of a batch that exceed the peer's credit.
-static void s_cut_to_credit(front_t *self, const peer_t *peer, request_t *request)
+//  Refuses the pushes of a batch from the one with this index on, for some ms.
+static void s_cut(request_t *request, uint32_t from, uint32_t retry_after)
 {
-    for (uint32_t i = s_credit_left(self, peer); i < request->count; i++) {
+    for (uint32_t i = from; i < request->count; i++) {
         push_t *push = &request->pushes[i];
         if (push->outcome != OUTCOME_ACCEPTED)
             continue;
         push->outcome = OUTCOME_OVERLOADED;
         push->now_epoch = push->next_seq = push->window_end = 0;
-        push->retry_after_ms = RETRY_OVER_CREDIT;
+        push->retry_after_ms = retry_after;
         request->rejected++;
     }
+}
+
+//  Refuses what exceeds the peer's credit, and then what exceeds its rate.
+static void s_bound(const front_t *self, peer_t *peer, request_t *request, int64_t now)
+{
+    uint32_t left = s_credit_left(self, peer), rate = self->settings.publisher_rate;
+    if (left < request->count)
+        s_cut(request, left, RETRY_OVER_CREDIT);
+    if (!rate)
+        return;
+    uint32_t wanted = left < request->count ? left : request->count;
+    uint32_t taken = allowance_take(&peer->full_at, rate, wanted, now);
+    if (taken < wanted)
+        s_cut(request, taken, allowance_wait(peer->full_at, rate, wanted - taken, now));
 }
 
 static void s_put(front_t *self, request_t *request, uint32_t weight)
@@ -361,9 +380,9 @@ static void s_pass_on(front_t *self, peer_t *peer, request_t *request, int64_t n
     request->received_at = now;
     if (request->kind == REQUEST_PUSH) {
         peer->pushed_at = now;
-        if (request->count > s_credit_left(self, peer))
-            s_cut_to_credit(self, peer, request);
+        s_bound(self, peer, request, now);
         peer->undecided += request->count;
+        self->taken += request->count;
     }
     size_t size = frame_size(request->frame);
     s_put(self, request, 1 + (uint32_t)(size >> 12));
@@ -517,13 +536,14 @@ static bool s_take_one(front_t *self)
 
 static bool s_take_requests(front_t *self)
 {
-    for (int i = 0; i < FRAMES_A_TURN; i++)
+    self->taken = 0;
+    for (int i = 0; i < FRAMES_A_TURN && self->taken < PUSHES_A_TURN; i++)
         if (!pipe_has_credit(self->settings.orderer) || !s_take_one(self))
             return i > 0;
     return true;
 }
 
-//  ---- the actor ---------------------------------------------------------------------------------
+//  ---- turns -------------------------------------------------------------------------------------
 
 static void s_sweep(front_t *self, int64_t now)
 {
@@ -540,22 +560,83 @@ static void s_sweep(front_t *self, int64_t now)
     self->swept_at = now;
 }
 
-//  Peers are asked for their keys anew, by the next table.
-static void s_take_access(front_t *self, zsock_t *control)
+//  Reads on for a moment, as long as something comes.
+static void s_look_at_end(front_t *self, bool busy, int64_t now)
 {
-    void *access = NULL;
-    zsock_recv(control, "p", &access);
+    if (busy)
+        self->busy_at = now;
+    self->deaf = self->deaf || now >= self->ends_at || now - self->busy_at > FINISH_QUIET * 1000000;
+}
+
+bool front_turn(front_t *self)
+{
+    bool busy = s_take_replies(self);
+    busy |= !self->deaf && s_take_requests(self);
+    pipe_flush(self->settings.orderer);
+    door_look(self->door);
+    if (!self->peers.by_route && !self->ends_at)
+        return busy;
+    int64_t now = pipe_clock();
+    if (now - self->swept_at > SWEEP_EVERY)
+        s_sweep(self, now);
+    if (self->ends_at)
+        s_look_at_end(self, busy, now);
+    return busy;
+}
+
+pipe_t *front_pipe(const front_t *self)
+{
+    return self->settings.orderer;
+}
+
+int front_items(const front_t *self, zmq_pollitem_t items[FRONT_ITEMS])
+{
+    items[0] = (zmq_pollitem_t){door_socket(self->door), 0, ZMQ_POLLIN, 0};
+    items[1] = (zmq_pollitem_t){self->handle, 0, ZMQ_POLLIN, 0};
+    return !self->deaf && pipe_has_credit(self->settings.orderer) ? 2 : 1;
+}
+
+long front_timeout(const front_t *self)
+{
+    if (self->ends_at && !self->deaf)
+        return FINISH_QUIET;
+    return self->peers.by_route ? (long)(SWEEP_EVERY / 1000000) : -1;
+}
+
+//  Peers are asked for their keys anew, by the next table.
+void front_admit(front_t *self, access_t *access)
+{
     for (peer_t *peer = self->peers.by_route; peer; peer = peer->by_route.next)
         peer->key = NULL;
     access_destroy(&self->settings.access);
     self->settings.access = access;
 }
 
+void front_end(front_t *self)
+{
+    self->busy_at = pipe_clock();
+    self->ends_at = self->busy_at + FINISH_WITHIN;
+}
+
+bool front_ended(const front_t *self)
+{
+    return self->deaf && !self->undecided;
+}
+
+//  ---- a thread of its own -----------------------------------------------------------------------
+
+static void s_take_access(front_t *self, zsock_t *control)
+{
+    void *access = NULL;
+    zsock_recv(control, "p", &access);
+    front_admit(self, access);
+}
+
 static void s_control(front_t *self, zsock_t *control)
 {
     char *command = zstr_recv_nowait(control);
     if (command && strcmp(command, "$TERM") == 0)
-        self->terminated = true;
+        front_end(self);
     else if (command && strcmp(command, "ACCESS") == 0)
         s_take_access(self, control);
     else if (command && strcmp(command, PULSE_COMMAND) == 0)
@@ -565,38 +646,11 @@ static void s_control(front_t *self, zsock_t *control)
 
 static void s_wait(front_t *self, zsock_t *control)
 {
-    zmq_pollitem_t items[4] = {{zsock_resolve(control), 0, ZMQ_POLLIN, 0},
-                               {door_socket(self->door), 0, ZMQ_POLLIN, 0},
-                               {self->handle, 0, ZMQ_POLLIN, 0}};
-    int count = pipe_has_credit(self->settings.orderer) ? 3 : 2;
-    long timeout = self->peers.by_route ? (long)(SWEEP_EVERY / 1000000) : -1;
-    if (pipe_wait(&self->settings.orderer, 1, items, count, timeout) && items[0].revents)
+    zmq_pollitem_t items[FRONT_ITEMS + 2] = {{zsock_resolve(control), 0, ZMQ_POLLIN, 0}};
+    int count = 1 + front_items(self, items + 1);
+    if (pipe_wait(&self->settings.orderer, 1, items, count, front_timeout(self)) &&
+        items[0].revents)
         s_control(self, control);
-}
-
-//  Waits for a reply, or for a request if there is credit to read it. Returns false if there is none
-//  for long.
-static bool s_wait_at_end(front_t *self, bool reads)
-{
-    zmq_pollitem_t items[2] = {{self->handle, 0, ZMQ_POLLIN, 0}};
-    int count = reads && pipe_has_credit(self->settings.orderer) ? 1 : 0;
-    return pipe_wait(&self->settings.orderer, 1, items, count, reads ? FINISH_QUIET : -1);
-}
-
-//  Answers what has come in before the end, until no more comes, and waits for nothing but the
-//  orderer, which decides all that it gets.
-static void s_finish(front_t *self)
-{
-    int64_t end = pipe_clock() + FINISH_WITHIN;
-    bool reads = true;
-    while (reads || self->undecided) {
-        bool busy = s_take_replies(self);
-        busy |= reads && s_take_requests(self);
-        pipe_flush(self->settings.orderer);
-        reads = reads && pipe_clock() < end;
-        if (!busy && (reads || self->undecided))
-            reads = s_wait_at_end(self, reads) && reads;
-    }
 }
 
 void front_run(zsock_t *control, void *args)
@@ -605,20 +659,10 @@ void front_run(zsock_t *control, void *args)
     pthread_setname_np(pthread_self(), "front");
     zsock_signal(control, 0);
     unsigned turn = 0;
-    while (!self->terminated) {
-        bool busy = s_take_replies(self);
-        busy |= s_take_requests(self);
-        pipe_flush(self->settings.orderer);
-        door_look(self->door);
+    for (bool busy = true; !front_ended(self); busy = front_turn(self)) {
         if (!busy)
             s_wait(self, control);
         else if (++turn % CONTROL_EVERY == 0)
             s_control(self, control);
-        if (self->peers.by_route) {
-            int64_t now = pipe_clock();
-            if (now - self->swept_at > SWEEP_EVERY)
-                s_sweep(self, now);
-        }
     }
-    s_finish(self);
 }

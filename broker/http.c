@@ -1,6 +1,7 @@
 //  http.c - serves the pages of page.h over HTTP; see http.h
 
 #include "http.h"
+#include "guests.h"
 #include "log.h"
 #include "page.h"
 #include "pipe.h"
@@ -15,9 +16,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-//  One address cannot use up all connections.
-#define CONNECTIONS_MAX 64
-#define CONNECTIONS_PER_IP 48
+//  Connections that may stay, and those that there may be while some are on their way out.
+#define GUESTS_MAX 64
+#define CONNECTIONS_MAX 128
+
+//  Each has a thread, with a stack of so many bytes.
+#define STACK (256 * 1024)
 
 //  Seconds that a connection may be idle.
 #define CONNECTION_TIMEOUT 5
@@ -28,7 +32,8 @@
 struct http {
     struct MHD_Daemon *daemon;
     _Atomic bool serving; //  http_new has succeeded
-    page_source_t source; //  the server's thread's
+    page_source_t source;
+    guests_t guests;
     char address[INET6_ADDRSTRLEN + 9]; //  "[address]:port"
 };
 
@@ -48,6 +53,8 @@ static enum MHD_Result s_reply(struct MHD_Connection *connection, page_t answer)
     MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, answer.type);
     MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+    if (answer.policy)
+        MHD_add_response_header(response, "Content-Security-Policy", answer.policy);
     if (answer.status == MHD_HTTP_METHOD_NOT_ALLOWED)
         MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
     enum MHD_Result result = MHD_queue_response(connection, answer.status, response);
@@ -77,6 +84,31 @@ static size_t s_leave_encoded(void *arg, struct MHD_Connection *connection, char
     return strlen(text);
 }
 
+static void s_on_connection(void *arg, struct MHD_Connection *connection, void **guest,
+                            enum MHD_ConnectionNotificationCode code)
+{
+    http_t *self = arg;
+    if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
+        guests_leave(&self->guests, *guest);
+        return;
+    }
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    *guest = guests_enter(&self->guests, info->connect_fd);
+}
+
+static enum MHD_Result s_answer(http_t *self, struct MHD_Connection *connection, const char *url)
+{
+    guest_t *guest =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+    guests_set_busy(&self->guests, guest, true);
+    enum MHD_Result result =
+        s_reply(connection,
+                page_answer(&self->source, url, &(page_arguments_t){s_get_argument, connection}));
+    guests_set_busy(&self->guests, guest, false);
+    return result;
+}
+
 //  Called when the headers are there, and again when the request is complete. A refusal is given at
 //  the first call, and then closes the connection; what is good is answered at the second, and then
 //  the connection may stay.
@@ -90,8 +122,7 @@ static enum MHD_Result s_on_request(void *arg, struct MHD_Connection *connection
     http_t *self = arg;
     static char seen;
     if (*state == &seen)
-        return s_reply(connection, page_answer(&self->source, url,
-                                               &(page_arguments_t){s_get_argument, connection}));
+        return s_answer(self, connection, url);
     *state = &seen;
     if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
         return s_reply(connection, page_plain(MHD_HTTP_METHOD_NOT_ALLOWED, "method not allowed\n"));
@@ -172,10 +203,11 @@ static void s_print_address(http_t *self, const address_t *address)
     snprintf(self->address, sizeof self->address, v6 ? "[%s]:%u" : "%s:%u", host, port);
 }
 
-//  Starts the server's thread. It must not take signals, which main waits for.
+//  Starts the server's threads. They must not take signals, which main waits for.
 static struct MHD_Daemon *s_start(http_t *self, const address_t *address)
 {
-    unsigned flags = MHD_USE_AUTO_INTERNAL_THREAD | MHD_USE_ERROR_LOG;
+    unsigned flags =
+        MHD_USE_AUTO_INTERNAL_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_ERROR_LOG;
     if (address->any.sa_family == AF_INET6)
         flags |= MHD_USE_IPv6;
     sigset_t all, before;
@@ -184,9 +216,10 @@ static struct MHD_Daemon *s_start(http_t *self, const address_t *address)
     struct MHD_Daemon *daemon = MHD_start_daemon(
         flags, 0, NULL, NULL, s_on_request, self, MHD_OPTION_EXTERNAL_LOGGER, s_on_log, self,
         MHD_OPTION_SOCK_ADDR, &address->any, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
-        MHD_OPTION_PER_IP_CONNECTION_LIMIT, CONNECTIONS_PER_IP, MHD_OPTION_CONNECTION_TIMEOUT,
-        CONNECTION_TIMEOUT, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
-        MHD_OPTION_UNESCAPE_CALLBACK, s_leave_encoded, NULL, MHD_OPTION_END);
+        MHD_OPTION_THREAD_STACK_SIZE, (size_t)STACK, MHD_OPTION_NOTIFY_CONNECTION, s_on_connection,
+        self, MHD_OPTION_CONNECTION_TIMEOUT, CONNECTION_TIMEOUT, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)CONNECTION_MEMORY, MHD_OPTION_UNESCAPE_CALLBACK, s_leave_encoded, NULL,
+        MHD_OPTION_END);
     int error = errno;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     errno = error;
@@ -201,6 +234,13 @@ static void s_fail(char **error, int code, const char *bind, const char *reason)
     errno = code;
 }
 
+static void s_free(http_t *self)
+{
+    page_source_fini(&self->source);
+    guests_fini(&self->guests);
+    free(self);
+}
+
 http_t *http_new(const char *bind, const broker_stats_t *stats, inquiry_t *inquiry, char **error)
 {
     address_t address;
@@ -213,13 +253,13 @@ http_t *http_new(const char *bind, const broker_stats_t *stats, inquiry_t *inqui
         s_fail(error, ENOMEM, bind, strerror(ENOMEM));
         return NULL;
     }
-    self->source = (page_source_t){.stats = stats, .inquiry = inquiry};
-    self->source.recent.before.at = self->source.recent.last.at = stats->started;
+    page_source_init(&self->source, stats, inquiry);
+    guests_init(&self->guests, GUESTS_MAX);
     MHD_set_panic_func(s_on_panic, NULL);
     self->daemon = s_start(self, &address);
     if (!self->daemon) {
         int code = errno;
-        free(self);
+        s_free(self);
         s_fail(error, code, bind, strerror(code));
         return NULL;
     }
@@ -239,6 +279,6 @@ void http_destroy(http_t **self_p)
     if (!self)
         return;
     MHD_stop_daemon(self->daemon);
-    free(self);
+    s_free(self);
     *self_p = NULL;
 }

@@ -1,9 +1,9 @@
 /*  inquiry.h - the way of a query to the orderer and back
 
-    One end is the http thread's, which asks and waits with a deadline; the other one the orderer's,
-    which answers when it has the time. There is one query. While the orderer has it, nobody else can
-    ask: so what piles up is bounded, and an orderer that does not answer costs the asking thread one
-    deadline.                                                                                       */
+    One end is the http threads', which ask in turn and wait with a deadline; the other one the
+    orderer's, which answers when it has the time. There is one query. While the orderer has it, nobody
+    else can ask: so what piles up is bounded, and an orderer that does not answer costs who asks one
+    deadline. There is a lock among those who ask; the orderer never takes it.                        */
 
 #ifndef SEQPUSH_INQUIRY_H
 #define SEQPUSH_INQUIRY_H
@@ -20,12 +20,17 @@ void inquiry_destroy(inquiry_t **self_p);
 
 //  ---- who asks ----------------------------------------------------------------------------------
 
-//  The query, to be filled in; or NULL if the orderer still has it.
-query_t *inquiry_query(inquiry_t *self);
+//  Times are those of pipe_clock.
 
-//  Asks, and waits for the answer for a while. Returns false if there is none; the query is then the
+//  The query, to be filled in, once it is the caller's turn; inquiry_end gives it back. NULL: that was
+//  not before `end`. What was answered to somebody who did not wait for it is still there to be read.
+query_t *inquiry_begin(inquiry_t *self, int64_t end);
+
+//  Asks, and waits for the answer until `end`. Returns false if there is none; the query is then the
 //  orderer's until it has answered.
-bool inquiry_ask(inquiry_t *self);
+bool inquiry_ask(inquiry_t *self, int64_t end);
+
+void inquiry_end(inquiry_t *self);
 
 //  ---- who answers -------------------------------------------------------------------------------
 

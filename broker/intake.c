@@ -26,10 +26,13 @@ void core_prefetch_slot(const core_t *self, const push_t *push)
 
 void core_prefetch_client(const core_t *self, const push_t *push)
 {
-    const char *client = (const char *)client_table_guess(&self->clients, push->hash);
+    const client_t *client = client_table_guess(&self->clients, push->hash);
     __builtin_prefetch(push->id);
-    for (size_t line = 0; client && line < sizeof(client_t) + 16; line += 64)
-        __builtin_prefetch(client + line, 1);
+    //  From the timer to the id.
+    const char *from = (const char *)client + offsetof(client_t, timer);
+    for (size_t at = 0; client && at < offsetof(client_t, id) + 16 - offsetof(client_t, timer);
+         at += 64)
+        __builtin_prefetch(from + at, 1);
 }
 
 void core_prefetch_flow(const core_t *self, const push_t *push)
@@ -194,7 +197,7 @@ static void s_refuse(core_t *self, client_t *client, push_t *push, outcome_t out
 {
     if (push->numberless && client->refused_in != self->batch) {
         client->refused_in = self->batch;
-        client->refused_outcome = (uint8_t)outcome;
+        client->refused_outcome = outcome;
     }
     push->outcome = (uint8_t)outcome;
     push->now_epoch = client->epoch;
@@ -248,7 +251,7 @@ bool core_look(core_t *self, push_t *push, bool behind, int64_t now)
         push->outcome = (uint8_t)outcome;
         if (push->numberless && client->refused_in != self->batch) {
             client->refused_in = self->batch;
-            client->refused_outcome = (uint8_t)outcome;
+            client->refused_outcome = outcome;
         }
     }
     return push->written;

@@ -4,6 +4,7 @@
 #include "crew.h"
 #include "decider.h"
 #include "delivered.h"
+#include "front.h"
 #include "keeper.h"
 #include "log.h"
 #include "pulse.h"
@@ -22,6 +23,7 @@ struct orderer {
     crew_t *crew;
     decider_t decider;
     keeper_t *keeper; //  NULL: there is no journal
+    front_t *front; //  that takes its turns in this thread; NULL: it has one of its own
     int64_t draining_at; //  since when new pushes are refused
     bool drained;
     bool terminated;
@@ -282,6 +284,22 @@ static void s_take_rules(orderer_t *self, zsock_t *control)
     core_set_rules(self->core, rules);
 }
 
+//  From now on the front takes its turns in this thread.
+static void s_take_front(orderer_t *self, zsock_t *control)
+{
+    void *front = NULL;
+    zsock_recv(control, "p", &front);
+    self->front = front;
+    pipe_take_over(front_pipe(self->front));
+}
+
+static void s_take_access(orderer_t *self, zsock_t *control)
+{
+    void *access = NULL;
+    zsock_recv(control, "p", &access);
+    front_admit(self->front, access);
+}
+
 static void s_control(orderer_t *self, zsock_t *control)
 {
     char *command = zstr_recv_nowait(control);
@@ -295,6 +313,10 @@ static void s_control(orderer_t *self, zsock_t *control)
         s_resize(self, control);
     else if (command && strcmp(command, "RULES") == 0)
         s_take_rules(self, control);
+    else if (command && strcmp(command, "FRONT") == 0)
+        s_take_front(self, control);
+    else if (command && strcmp(command, "ACCESS") == 0)
+        s_take_access(self, control);
     else if (command && strcmp(command, PULSE_COMMAND) == 0)
         stats_add(&self->stats->pulses, 1);
     zstr_free(&command);
@@ -315,7 +337,7 @@ static void s_look_at_drain(orderer_t *self, zsock_t *control)
     zstr_send(control, "DRAINED");
 }
 
-static long s_timeout(const orderer_t *self)
+static long s_own_timeout(const orderer_t *self)
 {
     int64_t next = core_next_tick(self->core), now = pipe_clock();
     if (self->keeper && keeper_next_tick(self->keeper) < next)
@@ -328,16 +350,28 @@ static long s_timeout(const orderer_t *self)
     return next > now ? (long)((next - now + 999999) / 1000000) : 0;
 }
 
+//  ms until there is something to do though nothing comes; -1: never.
+static long s_timeout(const orderer_t *self)
+{
+    long own = s_own_timeout(self), front = self->front ? front_timeout(self->front) : -1;
+    return own < 0 || (front >= 0 && front < own) ? front : own;
+}
+
 static void s_wait(orderer_t *self, zsock_t *control)
 {
-    pipe_t *pipes[STATS_WORKERS_MAX + 3] = {self->settings.front,
+    pipe_t *pipes[STATS_WORKERS_MAX + 4] = {self->settings.front,
                                             inquiry_pipe(self->settings.inquiry)};
-    int count = 2;
+    zmq_pollitem_t items[STATS_WORKERS_MAX + FRONT_ITEMS + 5] = {
+        {zsock_resolve(control), 0, ZMQ_POLLIN, 0}};
+    int count = 2, item_count = 1;
     if (self->settings.journal)
         pipes[count++] = self->settings.journal;
+    if (self->front) {
+        pipes[count++] = front_pipe(self->front);
+        item_count += front_items(self->front, items + 1);
+    }
     count += crew_pipes(self->crew, pipes + count);
-    zmq_pollitem_t items[STATS_WORKERS_MAX + 4] = {{zsock_resolve(control), 0, ZMQ_POLLIN, 0}};
-    if (pipe_wait(pipes, count, items, 1, s_timeout(self)) && items[0].revents)
+    if (pipe_wait(pipes, count, items, item_count, s_timeout(self)) && items[0].revents)
         s_control(self, control);
 }
 
@@ -356,34 +390,50 @@ static void s_tell_last(orderer_t *self)
     }
 }
 
+//  Returns false if there was nothing to do.
+static bool s_turn(orderer_t *self, zsock_t *control)
+{
+    bool busy = self->front && front_turn(self->front);
+    int64_t now = pipe_clock();
+    busy |= crew_take_reports(self->crew, now);
+    if (self->keeper)
+        busy |= s_take_kept(self, now);
+    busy |= s_take_requests(self, now);
+    busy |= inquiry_answer(self->settings.inquiry, self->core, now);
+    if (core_next_tick(self->core) <= now)
+        core_tick(self->core, now);
+    s_do_effects(self);
+    s_dispatch(self, now);
+    delivered_tell(self->core, self->settings.front, self->settings.instance);
+    if (self->keeper)
+        keeper_tell(self->keeper, false, now);
+    s_flush(self);
+    s_release_workers(self, control);
+    s_look_at_drain(self, control);
+    return busy;
+}
+
+static void s_end_front(orderer_t *self, zsock_t *control)
+{
+    front_end(self->front);
+    for (bool busy = true; !front_ended(self->front); busy = s_turn(self, control))
+        if (!busy)
+            s_wait(self, control);
+}
+
 void orderer_run(zsock_t *control, void *args)
 {
     orderer_t *self = args;
     pthread_setname_np(pthread_self(), "orderer");
     zsock_signal(control, 0);
-    unsigned turn = 0;
-    while (!self->terminated) {
-        int64_t now = pipe_clock();
-        bool busy = crew_take_reports(self->crew, now);
-        if (self->keeper)
-            busy |= s_take_kept(self, now);
-        busy |= s_take_requests(self, now);
-        busy |= inquiry_answer(self->settings.inquiry, self->core, now);
-        if (core_next_tick(self->core) <= now)
-            core_tick(self->core, now);
-        s_do_effects(self);
-        s_dispatch(self, now);
-        delivered_tell(self->core, self->settings.front, self->settings.instance);
-        if (self->keeper)
-            keeper_tell(self->keeper, false, now);
-        s_flush(self);
-        s_release_workers(self, control);
-        s_look_at_drain(self, control);
-        if (!busy)
+    for (unsigned turn = 0; !self->terminated;) {
+        if (!s_turn(self, control))
             s_wait(self, control);
         else if (++turn % CONTROL_EVERY == 0)
             s_control(self, control);
     }
+    if (self->front)
+        s_end_front(self, control);
     if (self->keeper)
         s_tell_last(self);
 }

@@ -1,6 +1,7 @@
 //  page.c - the pages that are served over HTTP; see page.h
 
 #include "page.h"
+#include "live.h"
 #include "metrics.h"
 #include "page_json.h"
 #include <microhttpd.h>
@@ -9,13 +10,32 @@
 
 #define CLIENTS_PATH "/api/clients/"
 #define ROWS 100 //  of a list, if no limit is asked for
-#define STATUS_ROWS 10 //  of each list in the status
+
+//  ns that the orderer has to answer: where nothing else is asked for, and for the lists of the status,
+//  which may be those of before.
+#define PATIENCE INT64_C(2000000000)
+#define STATUS_PATIENCE INT64_C(4000000)
 
 #define PLAIN "text/plain; charset=utf-8"
 
+void page_source_init(page_source_t *self, const broker_stats_t *stats, inquiry_t *inquiry)
+{
+    *self = (page_source_t){.stats = stats, .inquiry = inquiry};
+    self->recent.before.at = self->recent.last.at = stats->started;
+    survey_init(&self->survey);
+    live_init();
+    pthread_mutex_init(&self->lock, NULL);
+}
+
+void page_source_fini(page_source_t *self)
+{
+    survey_fini(&self->survey);
+    pthread_mutex_destroy(&self->lock);
+}
+
 page_t page_plain(unsigned status, const char *text)
 {
-    return (page_t){status, PLAIN, strdup(text)};
+    return (page_t){.status = status, .type = PLAIN, .text = strdup(text)};
 }
 
 //  Takes over the reference.
@@ -23,7 +43,7 @@ static page_t s_json(unsigned status, json_t *json)
 {
     char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
     json_decref(json);
-    return (page_t){status, "application/json", text};
+    return (page_t){.status = status, .type = "application/json", .text = text};
 }
 
 static page_t s_error(unsigned status, const char *error)
@@ -38,8 +58,11 @@ static page_t s_metrics(page_source_t *source, const page_arguments_t *arguments
     (void)arguments;
     int64_t start = pipe_clock();
     char *text = metrics_text(source->stats, &source->scrapes);
+    pthread_mutex_lock(&source->lock);
     histogram_add(&source->scrapes, (uint64_t)(pipe_clock() - start), 1);
-    return (page_t){MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", text};
+    pthread_mutex_unlock(&source->lock);
+    return (page_t){
+        .status = MHD_HTTP_OK, .type = "text/plain; version=0.0.4; charset=utf-8", .text = text};
 }
 
 static page_t s_healthz(page_source_t *source, const page_arguments_t *arguments)
@@ -59,17 +82,26 @@ static page_t s_readyz(page_source_t *source, const page_arguments_t *arguments)
 
 //  ---- what the orderer is asked -----------------------------------------------------------------
 
-//  The query, to be filled in; NULL: the orderer has not answered the last one yet.
-static query_t *s_query(page_source_t *source, query_kind_t kind)
+//  What is asked, and until when an answer is waited for.
+typedef struct {
+    inquiry_t *inquiry;
+    query_t *query; //  to be filled in
+    int64_t end;
+} question_t;
+
+//  False: the orderer has not answered the last one yet.
+static bool s_begin(page_source_t *source, query_kind_t kind, question_t *question)
 {
-    query_t *query = source->inquiry ? inquiry_query(source->inquiry) : NULL;
-    if (query) {
-        query->kind = kind;
-        query->stuck = false;
-        query->limit = ROWS;
-        query->after.id_size = 0;
-    }
-    return query;
+    *question = (question_t){.inquiry = source->inquiry, .end = pipe_clock() + PATIENCE};
+    question->query = source->inquiry ? inquiry_begin(source->inquiry, question->end) : NULL;
+    if (!question->query)
+        return false;
+    survey_take(&source->survey, question->query);
+    question->query->kind = kind;
+    question->query->stuck = false;
+    question->query->limit = ROWS;
+    question->query->after.id_size = 0;
+    return true;
 }
 
 static page_t s_no_answer(void)
@@ -104,21 +136,28 @@ static bool s_read_id(const char *text, query_t *query)
     return query->id_size > 0;
 }
 
-static page_t s_client(page_source_t *source, const char *id)
+static page_t s_ask_for_client(const question_t *question, const char *id)
 {
-    query_t *query = s_query(source, QUERY_CLIENT);
-    if (!query)
-        return s_no_answer();
-    if (!s_read_id(id, query))
+    if (!s_read_id(id, question->query))
         return s_error(
             MHD_HTTP_BAD_REQUEST,
             "a client's id has 1 to 64 bytes, percent-encoded where they are not letters "
             "or digits");
-    if (!inquiry_ask(source->inquiry))
+    if (!inquiry_ask(question->inquiry, question->end))
         return s_no_answer();
-    if (!query->found)
+    if (!question->query->found)
         return s_error(MHD_HTTP_NOT_FOUND, "the broker does not know this client");
-    return s_json(MHD_HTTP_OK, page_json_client(query));
+    return s_json(MHD_HTTP_OK, page_json_client(question->query));
+}
+
+static page_t s_client(page_source_t *source, const char *id)
+{
+    question_t question;
+    if (!s_begin(source, QUERY_CLIENT, &question))
+        return s_no_answer();
+    page_t page = s_ask_for_client(&question, id);
+    inquiry_end(question.inquiry);
+    return page;
 }
 
 static const char *s_argument(const page_arguments_t *arguments, const char *name)
@@ -146,18 +185,26 @@ static const char *s_read_list(const page_arguments_t *arguments, query_t *query
     return NULL;
 }
 
-static page_t s_list(page_source_t *source, query_kind_t kind, const page_arguments_t *arguments)
+static page_t s_ask_for_list(const question_t *question, const page_arguments_t *arguments)
 {
-    query_t *query = s_query(source, kind);
-    if (!query)
-        return s_no_answer();
-    const char *wrong = s_read_list(arguments, query);
+    const query_t *query = question->query;
+    const char *wrong = s_read_list(arguments, question->query);
     if (wrong)
         return s_error(MHD_HTTP_BAD_REQUEST, wrong);
-    if (!inquiry_ask(source->inquiry))
+    if (!inquiry_ask(question->inquiry, question->end))
         return s_no_answer();
-    return s_json(MHD_HTTP_OK,
-                  kind == QUERY_CLIENTS ? page_json_clients(query) : page_json_receivers(query));
+    return s_json(MHD_HTTP_OK, query->kind == QUERY_CLIENTS ? page_json_clients(query)
+                                                            : page_json_receivers(query));
+}
+
+static page_t s_list(page_source_t *source, query_kind_t kind, const page_arguments_t *arguments)
+{
+    question_t question;
+    if (!s_begin(source, kind, &question))
+        return s_no_answer();
+    page_t page = s_ask_for_list(&question, arguments);
+    inquiry_end(question.inquiry);
+    return page;
 }
 
 static page_t s_clients(page_source_t *source, const page_arguments_t *arguments)
@@ -170,27 +217,38 @@ static page_t s_receivers(page_source_t *source, const page_arguments_t *argumen
     return s_list(source, QUERY_RECEIVERS, arguments);
 }
 
-//  Those that stand still for longest; null if the orderer does not answer.
-static json_t *s_stuck(page_source_t *source, query_kind_t kind)
+static json_t *s_recent(page_source_t *source)
 {
-    query_t *query = s_query(source, kind);
-    if (!query)
-        return json_null();
-    query->stuck = true;
-    query->limit = STATUS_ROWS;
-    if (!inquiry_ask(source->inquiry))
-        return json_null();
-    return kind == QUERY_CLIENTS ? page_json_clients(query) : page_json_receivers(query);
+    pthread_mutex_lock(&source->lock);
+    json_t *json = recent_json(&source->recent, source->stats, pipe_clock());
+    pthread_mutex_unlock(&source->lock);
+    return json;
 }
 
 static page_t s_status(page_source_t *source, const page_arguments_t *arguments)
 {
     (void)arguments;
+    survey_t *survey = &source->survey;
+    if (source->inquiry)
+        survey_look(survey, source->inquiry, pipe_clock() + STATUS_PATIENCE);
+    int64_t now = pipe_clock();
     json_t *json = metrics_json(source->stats);
-    json_object_set_new(json, "recent", recent_json(&source->recent, source->stats, pipe_clock()));
-    json_object_set_new(json, "stuck_clients", s_stuck(source, QUERY_CLIENTS));
-    json_object_set_new(json, "slow_receivers", s_stuck(source, QUERY_RECEIVERS));
+    json_object_set_new(json, "recent", s_recent(source));
+    json_object_set_new(json, "stuck_clients", survey_json(survey, QUERY_CLIENTS, now));
+    json_object_set_new(json, "slow_receivers", survey_json(survey, QUERY_RECEIVERS, now));
     return s_json(MHD_HTTP_OK, json);
+}
+
+//  ---- the live page -----------------------------------------------------------------------------
+
+static page_t s_live(page_source_t *source, const page_arguments_t *arguments)
+{
+    (void)source;
+    (void)arguments;
+    return (page_t){.status = MHD_HTTP_OK,
+                    .type = "text/html; charset=utf-8",
+                    .policy = live_policy(),
+                    .text = strdup(live_page)};
 }
 
 //  ---- paths -------------------------------------------------------------------------------------
@@ -199,8 +257,13 @@ static const struct {
     const char *path;
     page_t (*answer)(page_source_t *source, const page_arguments_t *arguments);
 } s_pages[] = {
-    {"/metrics", s_metrics},   {"/healthz", s_healthz},     {"/readyz", s_readyz},
-    {"/api/status", s_status}, {"/api/clients", s_clients}, {"/api/receivers", s_receivers},
+    {"/", s_live},
+    {"/metrics", s_metrics},
+    {"/healthz", s_healthz},
+    {"/readyz", s_readyz},
+    {"/api/status", s_status},
+    {"/api/clients", s_clients},
+    {"/api/receivers", s_receivers},
 };
 
 page_t page_answer(page_source_t *source, const char *path, const page_arguments_t *arguments)

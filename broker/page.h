@@ -1,24 +1,31 @@
 /*  page.h - the pages that are served over HTTP: what each path answers
 
-    Paths and arguments come as they are in the URL, percent-encoded. The http thread's.           */
+    Paths and arguments come as they are in the URL, percent-encoded. Any http thread: one that waits for
+    the orderer holds up no other.                                                                 */
 
 #ifndef SEQPUSH_PAGE_H
 #define SEQPUSH_PAGE_H
 
-#include "inquiry.h"
 #include "recent.h"
+#include "survey.h"
 
-//  What pages are made of. Zeroed, but for the first two, and `recent` as it says.
+//  What pages are made of.
 typedef struct {
     const broker_stats_t *stats; //  borrowed
-    inquiry_t *inquiry; //  borrowed
+    inquiry_t *inquiry; //  borrowed; NULL: nobody answers
+    survey_t survey;
+    pthread_mutex_t lock; //  of what follows
     histogram_t scrapes; //  ns
     recent_t recent;
 } page_source_t;
 
+void page_source_init(page_source_t *self, const broker_stats_t *stats, inquiry_t *inquiry);
+void page_source_fini(page_source_t *self);
+
 typedef struct {
     unsigned status;
     const char *type;
+    const char *policy; //  Content-Security-Policy; NULL: none
     char *text; //  malloc'ed; NULL: no memory
 } page_t;
 

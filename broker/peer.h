@@ -24,6 +24,7 @@ typedef struct peer {
     struct peer *next_owed;
     int64_t heard_at;
     int64_t pushed_at; //  0: never
+    int64_t full_at; //  when it may push a second's worth at once; see allowance.h
     int64_t repairs_since; //  when the present second of Repairs began
     uint32_t repairs; //  in it
     UT_hash_handle by_route;

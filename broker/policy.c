@@ -1,4 +1,4 @@
-//  policy.c - the table of built-in ordering policies, and what they share; see policy.h
+//  policy.c - the table of built-in ordering policies; see policy.h
 
 #include "policy.h"
 #include <string.h>
@@ -12,17 +12,4 @@ const policy_t *policy_named(const char *name)
         if (strcmp(s_policies[i]->name, name) == 0)
             return s_policies[i];
     return NULL;
-}
-
-outcome_t policy_judge_by_window(const void *state, const policy_stage_t *stage, uint64_t seq)
-{
-    (void)state;
-    const policy_view_t *view = policy_view(stage);
-    if (seq < view->next_seq)
-        return policy_gave_up(stage, seq) ? OUTCOME_STALE : OUTCOME_DUPLICATE;
-    if (seq - view->next_seq >= view->window)
-        return OUTCOME_WINDOW_FULL;
-    if (policy_holds(stage, seq))
-        return OUTCOME_DUPLICATE;
-    return policy_gave_up(stage, seq) ? OUTCOME_STALE : OUTCOME_ACCEPTED;
 }

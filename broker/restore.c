@@ -297,7 +297,7 @@ static void s_restore_position(client_t *client, const record_position_t *positi
     client->was_acked = position->known;
     if (position->epoch_now != position->epoch)
         return;
-    client->numbering = position->numbering;
+    client->numbering = (numbering_t)position->numbering;
     s_restore_gaps(client, position);
 }
 

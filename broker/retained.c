@@ -4,7 +4,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define CAPACITY_MIN 8
+#define CAPACITY_MIN 2
 #define CAPACITY_KEPT 64 //  of a ring that is empty
 
 void retained_fini(retained_t *self)
@@ -13,10 +13,8 @@ void retained_fini(retained_t *self)
     *self = (retained_t){0};
 }
 
-bool retained_reserve(retained_t *self, uint32_t count)
+bool retained_grow(retained_t *self, uint32_t count)
 {
-    if (self->count + count <= self->capacity)
-        return true;
     uint32_t capacity = self->capacity ? self->capacity * 2 : CAPACITY_MIN;
     while (capacity < self->count + count)
         capacity *= 2;
@@ -30,14 +28,6 @@ bool retained_reserve(retained_t *self, uint32_t count)
     self->capacity = capacity;
     self->head = 0;
     return true;
-}
-
-void retained_put(retained_t *self, retained_entry_t entry)
-{
-    assert(self->count < self->capacity);
-    *retained_at(self, self->count++) = entry;
-    self->notices += entry.kind != RETAINED_PUSH;
-    self->of_epoch = entry.kind == RETAINED_MARKER ? 0 : self->of_epoch + 1;
 }
 
 retained_entry_t *retained_find(const retained_t *self, uint64_t seq)
@@ -54,23 +44,32 @@ retained_entry_t *retained_find(const retained_t *self, uint64_t seq)
     return entry && entry->kind == RETAINED_PUSH && entry->seq == seq ? entry : NULL;
 }
 
-retained_entry_t retained_pop(retained_t *self)
+static uint32_t s_less(uint32_t boundary, uint32_t by)
 {
-    assert(self->count > 0);
-    retained_entry_t entry = *retained_at(self, 0);
-    self->head = (self->head + 1) & (self->capacity - 1);
-    self->count--;
-    if (self->sent)
-        self->sent--;
-    if (self->handed)
-        self->handed--;
-    if (entry.kind != RETAINED_PUSH)
-        self->notices--;
+    return boundary > by ? boundary - by : 0;
+}
+
+void retained_drop(retained_t *self, uint32_t count)
+{
+    assert(count <= self->count);
+    for (uint32_t i = 0; self->notices && i < count; i++)
+        self->notices -= retained_at(self, i)->kind != RETAINED_PUSH;
+    self->head = (self->head + count) & (self->capacity - 1);
+    self->count -= count;
+    self->sent = s_less(self->sent, count);
+    self->handed = s_less(self->handed, count);
     if (self->of_epoch > self->count)
         self->of_epoch = self->count;
     //  What a client once kept while its receiver was away is no reason to have the room for ever.
     if (self->count == 0 && self->capacity > CAPACITY_KEPT)
         retained_fini(self);
+}
+
+retained_entry_t retained_pop(retained_t *self)
+{
+    assert(self->count > 0);
+    retained_entry_t entry = *retained_at(self, 0);
+    retained_drop(self, 1);
     return entry;
 }
 

@@ -9,6 +9,7 @@
 
 #include "frame.h"
 #include "push.h"
+#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -47,17 +48,32 @@ static inline retained_entry_t *retained_at(const retained_t *self, uint32_t ind
     return &self->entries[(self->head + index) & (self->capacity - 1)];
 }
 
+//  The same where there is no room.
+bool retained_grow(retained_t *self, uint32_t count);
+
 //  Makes room for `count` more entries, so that as many puts cannot fail. False: no memory.
-bool retained_reserve(retained_t *self, uint32_t count);
+static inline bool retained_reserve(retained_t *self, uint32_t count)
+{
+    return self->count + count <= self->capacity || retained_grow(self, count);
+}
 
 //  The entry of a push of the epoch that the stream has reached, or NULL.
 retained_entry_t *retained_find(const retained_t *self, uint64_t seq);
 
 //  Appends an entry; there is room. The queue takes over the caller's reference to the frame.
-void retained_put(retained_t *self, retained_entry_t entry);
+static inline void retained_put(retained_t *self, retained_entry_t entry)
+{
+    assert(self->count < self->capacity);
+    *retained_at(self, self->count++) = entry;
+    self->notices += entry.kind != RETAINED_PUSH;
+    self->of_epoch = entry.kind == RETAINED_MARKER ? 0 : self->of_epoch + 1;
+}
 
 //  Drops the oldest entry and returns it; the reference to its frame goes to the caller.
 retained_entry_t retained_pop(retained_t *self);
+
+//  Drops the oldest `count` entries, whose frames are the caller's already.
+void retained_drop(retained_t *self, uint32_t count);
 
 //  Makes one entry, a notice, of the entries from `first` up to and without `end`; `sent` is not
 //  between. The references to their frames go to the caller. The notice counts as handed if one of
@@ -66,6 +82,12 @@ void retained_merge(retained_t *self, uint32_t first, uint32_t end, retained_ent
 
 //  Drops the newest entry, which was not handed to a worker, and returns it in the same way.
 retained_entry_t retained_pop_newest(retained_t *self);
+
+//  Bytes of an encoded entry.
+static inline uint32_t retained_size(const retained_entry_t *entry)
+{
+    return entry->kind == RETAINED_PUSH ? entry->size : (uint32_t)frame_size(entry->frame);
+}
 
 //  Where the stream stands after `entry`, if it stood at `before`.
 static inline position_t retained_after(const retained_entry_t *entry, position_t before)

@@ -2,47 +2,59 @@
 
 #include "core_state.h"
 
-static uint32_t s_size(const retained_entry_t *entry)
-{
-    return entry->kind == RETAINED_PUSH ? entry->size : (uint32_t)frame_size(entry->frame);
-}
-
 static int64_t s_cost(const retained_entry_t *entry)
 {
     return (entry->kind == RETAINED_PUSH ? entry->size : 0) + CLIENT_PUSH_COST;
 }
 
-//  Counts an entry as retained, or (-1) not any more.
-static void s_count(core_t *self, client_t *client, const retained_entry_t *entry, int by)
+//  Counts entries as retained, or (negative) not any more.
+static void s_count(core_t *self, client_t *client, uint64_t entries, uint64_t bytes)
 {
-    client->receiver->retained += (uint64_t)by;
-    stats_add(&self->stats->retained_messages, (uint64_t)by);
-    stats_add(&self->stats->retained_bytes, (uint64_t)(by * (int64_t)s_size(entry)));
+    client->receiver->retained += entries;
+    stats_add(&self->stats->retained_messages, entries);
+    stats_add(&self->stats->retained_bytes, bytes);
+}
+
+//  The same of those that are on their way.
+static void s_count_sent(core_t *self, client_t *client, uint64_t entries, uint64_t bytes)
+{
+    receiver_t *receiver = client->receiver;
+    receiver->unacked += entries;
+    receiver->unacked_bytes += bytes;
+    stats_add(&self->stats->unacked_messages, entries);
+    if (receiver->inflight)
+        stats_add(receiver->inflight, entries);
 }
 
 static void s_drop(core_t *self, client_t *client, const retained_entry_t *entry)
 {
-    s_count(self, client, entry, -1);
+    s_count(self, client, (uint64_t)-1, -(uint64_t)retained_size(entry));
     core_charge(self, client, -s_cost(entry));
     frame_unref(entry->frame);
+}
+
+void retention_count_put(core_t *self, client_t *client, uint64_t entries, uint64_t bytes,
+                         int64_t now)
+{
+    s_count(self, client, entries, bytes);
+    expiry_watch(self, client, now);
 }
 
 void retention_put(core_t *self, client_t *client, retained_entry_t entry, int64_t now)
 {
     entry.released_at = client_ms(now);
     retained_put(&client->flow->retained, entry);
-    s_count(self, client, &entry, 1);
-    expiry_watch(self, client, now);
+    retention_count_put(self, client, 1, retained_size(&entry), now);
 }
 
 void retention_count_sent(core_t *self, client_t *client, const retained_entry_t *entry, int by)
 {
-    receiver_t *receiver = client->receiver;
-    receiver->unacked += (uint64_t)by;
-    receiver->unacked_bytes += (uint64_t)(by * (int64_t)s_size(entry));
-    stats_add(&self->stats->unacked_messages, (uint64_t)by);
-    if (receiver->inflight)
-        stats_add(receiver->inflight, (uint64_t)by);
+    s_count_sent(self, client, (uint64_t)by, (uint64_t)(by * (int64_t)retained_size(entry)));
+}
+
+void retention_count_handed(core_t *self, client_t *client, uint32_t entries, uint32_t bytes)
+{
+    s_count_sent(self, client, entries, bytes);
 }
 
 void retention_put_notice(core_t *self, client_t *client, uint64_t to, frame_t *notice, int64_t now)
@@ -52,16 +64,27 @@ void retention_put_notice(core_t *self, client_t *client, uint64_t to, frame_t *
                   (retained_entry_t){.frame = notice, .kind = RETAINED_GAP, .seq = to}, now);
 }
 
-retained_entry_t retention_pop(core_t *self, client_t *client)
+void retention_drop(core_t *self, client_t *client, uint32_t count)
 {
-    if (client->flow->retained.sent)
-        retention_count_sent(self, client, retained_at(&client->flow->retained, 0), -1);
-    retained_entry_t entry = retained_pop(&client->flow->retained);
-    client->acked = retained_after(&entry, client->acked);
-    if (entry.kind == RETAINED_PUSH && !client_is(client, POLICY_PASSTHROUGH))
-        confirmation_add(self, client, entry.frame, client->acked, false);
-    s_drop(self, client, &entry);
-    return entry;
+    retained_t *retained = &client->flow->retained;
+    uint32_t sent = count < retained->sent ? count : retained->sent;
+    bool confirms = !client_is(client, POLICY_PASSTHROUGH);
+    uint64_t bytes = 0, sent_bytes = 0;
+    int64_t cost = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const retained_entry_t *entry = retained_at(retained, i);
+        client->acked = retained_after(entry, client->acked);
+        if (entry->kind == RETAINED_PUSH && confirms)
+            confirmation_add(self, client, entry->frame, client->acked, false);
+        bytes += retained_size(entry);
+        sent_bytes += i < sent ? retained_size(entry) : 0;
+        cost += s_cost(entry);
+        frame_unref(entry->frame);
+    }
+    retained_drop(retained, count);
+    s_count(self, client, -(uint64_t)count, -bytes);
+    s_count_sent(self, client, -(uint64_t)sent, -sent_bytes);
+    core_charge(self, client, -cost);
 }
 
 void retention_merge(core_t *self, client_t *client, uint32_t first, uint32_t end, frame_t *notice)
@@ -79,7 +102,7 @@ void retention_merge(core_t *self, client_t *client, uint32_t first, uint32_t en
     }
     retained_merge(retained, first, end, merged);
     core_charge(self, client, s_cost(&merged));
-    s_count(self, client, &merged, 1);
+    s_count(self, client, 1, retained_size(&merged));
     if (on_its_way)
         retention_count_sent(self, client, &merged, 1);
 }
@@ -171,7 +194,8 @@ void retention_cover(core_t *self, client_t *client, position_t position)
 {
     position_t reached;
     uint32_t covered = retention_covered(client, position, client->flow->retained.count, &reached);
-    while (covered--)
-        retention_pop(self, client);
+    //  What idle clients share is not written to.
+    if (covered)
+        retention_drop(self, client, covered);
     retention_shorten_gap(self, client, position);
 }

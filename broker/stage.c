@@ -52,6 +52,13 @@ int64_t policy_age(const policy_stage_t *stage, uint64_t seq)
     return (ticks << TICK_SHIFT) + (stage->now & ((1 << TICK_SHIFT) - 1));
 }
 
+outcome_t policy_judge_by_window(const void *state, const policy_stage_t *stage, uint64_t seq)
+{
+    (void)state;
+    assert(!stage->in_hand);
+    return client_judge_by_window(stage->client, seq);
+}
+
 //  ---- the hole at the head of the line ----------------------------------------------------------
 
 void stage_see_hole(policy_stage_t *stage)
@@ -72,19 +79,24 @@ void stage_see_hole(policy_stage_t *stage)
 //  ---- releasing ---------------------------------------------------------------------------------
 
 //  Puts a push behind what was released; the client's stream stands at `seq` after it. There is room.
-static void s_release(policy_stage_t *stage, window_place_t push, uint64_t seq)
+static inline void s_put(core_t *self, client_t *client, window_place_t push, uint64_t seq,
+                         int64_t now)
 {
-    orderer_stats_t *stats = stage->core->stats;
-    uint32_t wait = tick_of(stage->now) - push.arrived;
-    histogram_add(&stats->ordering_wait, (uint64_t)wait << TICK_SHIFT, 1);
-    stats_add(&stats->released, 1);
-    retention_put(stage->core, stage->client,
-                  (retained_entry_t){.frame = push.frame,
-                                     .bytes = push.bytes,
-                                     .size = push.size & ((1u << 30) - 1),
-                                     .kind = RETAINED_PUSH,
-                                     .seq = seq},
-                  stage->now);
+    uint32_t wait = tick_of(now) - push.arrived;
+    histogram_add(&self->stats->ordering_wait, (uint64_t)wait << TICK_SHIFT, 1);
+    retained_put(&client->flow->retained, (retained_entry_t){.frame = push.frame,
+                                                             .bytes = push.bytes,
+                                                             .size = push.size & ((1u << 30) - 1),
+                                                             .kind = RETAINED_PUSH,
+                                                             .released_at = client_ms(now),
+                                                             .seq = seq});
+}
+
+void stage_release(core_t *self, client_t *client, window_place_t push, uint64_t seq, int64_t now)
+{
+    s_put(self, client, push, seq, now);
+    stats_add(&self->stats->released, 1);
+    retention_count_put(self, client, 1, push.size, now);
 }
 
 //  Makes a notice of from..to, and room in the queue for it and `more` entries. NULL: no memory.
@@ -124,31 +136,50 @@ static bool s_pass_marks(policy_stage_t *stage)
     return s_pass_over(stage, to);
 }
 
-//  Takes the next expected push out of the hand or its place. There is one.
-static window_place_t s_take_next(policy_stage_t *stage)
+//  Releases the push in hand if it is the next expected one. Returns false if it is not, or there is no
+//  memory.
+static bool s_release_hand(policy_stage_t *stage)
 {
     client_t *client = stage->client;
-    uint64_t next = client->view.next_seq;
-    if (!stage->in_hand || stage->hand_seq != next)
-        return stream_take_held(stage->core, client, window_at(&client->flow->window, next, next));
+    if (!stage->in_hand || stage->hand_seq != client->view.next_seq || !client_reserve(client, 1))
+        return false;
     stage->in_hand = false;
-    return stage->hand;
+    stage_release(stage->core, client, stage->hand, client->view.next_seq++, stage->now);
+    return true;
+}
+
+//  Releases what is held from the next expected seq on, up to `to` or the first hole. Returns false if
+//  that was nothing, or there is no memory.
+static bool s_release_held(policy_stage_t *stage, uint64_t to)
+{
+    core_t *self = stage->core;
+    client_t *client = stage->client;
+    window_t *window = &client->flow->window;
+    uint64_t first = client->view.next_seq, seq = first, bytes = 0;
+    while (seq <= to && window_holds(window, first, seq) && client_reserve(client, 1)) {
+        window_place_t push = window_take(window, window_at(window, first, seq));
+        s_put(self, client, push, seq++, stage->now);
+        bytes += push.size;
+    }
+    if (seq == first)
+        return false;
+    client->view.next_seq = seq;
+    stream_count_held(self, client, first - seq, -bytes);
+    stats_add(&self->stats->released, seq - first);
+    retention_count_put(self, client, seq - first, bytes, stage->now);
+    return true;
 }
 
 void policy_release(policy_stage_t *stage, uint64_t to)
 {
-    client_t *client = stage->client;
+    const client_t *client = stage->client;
     assert(client->rule->policy->kind == POLICY_WINDOW);
     for (;;) {
         uint64_t next = client->view.next_seq;
-        if (next <= to && policy_holds(stage, next)) {
-            if (!client_reserve(client, 1))
-                break;
-            s_release(stage, s_take_next(stage), next);
-            client->view.next_seq++;
-        } else if (!window_marked(&client->flow->window, next, next) || !s_pass_marks(stage)) {
+        if (next <= to && (s_release_hand(stage) || s_release_held(stage, to)))
+            continue;
+        if (!window_marked(&client->flow->window, next, next) || !s_pass_marks(stage))
             break;
-        }
     }
     stage_see_hole(stage);
 }
@@ -187,7 +218,7 @@ void policy_replace(policy_stage_t *stage)
         retention_put_notice(stage->core, client, seq - 1, notice, stage->now);
     }
     stage->in_hand = false;
-    s_release(stage, stage->hand, seq);
+    stage_release(stage->core, client, stage->hand, seq, stage->now);
     client->view.next_seq = seq + 1;
 }
 
@@ -198,5 +229,5 @@ void policy_pass(policy_stage_t *stage)
     if (!stage->in_hand || !client_reserve(client, 1))
         return;
     stage->in_hand = false;
-    s_release(stage, stage->hand, client->acked.seq);
+    stage_release(stage->core, client, stage->hand, client->acked.seq, stage->now);
 }

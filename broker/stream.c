@@ -4,14 +4,18 @@
 #include <assert.h>
 #include <string.h>
 
+void stream_count_held(core_t *self, client_t *client, uint64_t pushes, uint64_t bytes)
+{
+    client->view.held = client->flow->window.held;
+    stats_add(&self->stats->held_messages, pushes);
+    stats_add(&self->stats->held_bytes, bytes);
+}
+
 window_place_t stream_take_held(core_t *self, client_t *client, window_place_t *place)
 {
     window_place_t taken = window_take(&client->flow->window, place);
-    client->view.held = client->flow->window.held;
-    if (taken.frame) {
-        stats_add(&self->stats->held_messages, (uint64_t)-1);
-        stats_add(&self->stats->held_bytes, -(uint64_t)taken.size);
-    }
+    if (taken.frame)
+        stream_count_held(self, client, (uint64_t)-1, -(uint64_t)taken.size);
     return taken;
 }
 
@@ -46,16 +50,13 @@ static int64_t s_alarm_at(const client_t *client)
                                                                 : INT64_MAX;
 }
 
-//  Holds the push that the policy has let in and not released. Returns false if there is no memory.
-static bool s_hold(policy_stage_t *stage)
+//  Holds a push that the policy has let in and not released. Returns false if there is no memory.
+static bool s_hold(core_t *self, client_t *client, window_place_t push, uint64_t seq)
 {
-    client_t *client = stage->client;
-    uint64_t next = client->view.next_seq;
     if (client->rule->policy->kind != POLICY_WINDOW || !client_flows(client) ||
-        !window_put(&client->flow->window, next, stage->hand_seq, stage->hand))
+        !window_put(&client->flow->window, client->view.next_seq, seq, push))
         return false;
-    stats_add(&stage->core->stats->held_messages, 1);
-    stats_add(&stage->core->stats->held_bytes, stage->hand.size);
+    stream_count_held(self, client, 1, push.size);
     return true;
 }
 
@@ -67,9 +68,8 @@ static bool s_move(policy_stage_t *stage)
     client_t *client = stage->client;
     bool was_open = client->view.hole_since != 0;
     int64_t wake = client->rule->policy->settle(client_state(client), stage, stage->now);
-    bool ok = !stage->in_hand || s_hold(stage);
+    bool ok = !stage->in_hand || s_hold(self, client, stage->hand, stage->hand_seq);
     stage->in_hand = false;
-    client->view.held = client->flow->window.held;
     stage_see_hole(stage);
     stream_count_window(self, client);
     bool is_open = client->view.hole_since != 0;
@@ -89,12 +89,38 @@ static bool s_move(policy_stage_t *stage)
 
 outcome_t stream_judge(core_t *self, client_t *client, uint64_t seq, int64_t now)
 {
+    const policy_t *policy = client->rule->policy;
+    if (policy->judge == policy_judge_by_window)
+        return client_judge_by_window(client, seq);
     policy_stage_t stage = s_stage(self, client, now);
-    return client->rule->policy->judge(client_state(client), &stage, seq);
+    return policy->judge(client_state(client), &stage, seq);
+}
+
+//  The two most common cases, where nothing is to be asked: the next expected push of a client that
+//  holds nothing, and a push behind a hole that is known, for which the timer is armed. Returns false,
+//  with nothing changed, if it is another case, or there is no memory.
+static bool s_enter_plainly(core_t *self, client_t *client, window_place_t push, uint64_t seq,
+                            int64_t now)
+{
+    const window_t *window = &client->flow->window;
+    if (client->rule->policy != &policy_strict)
+        return false;
+    if (seq == client->view.next_seq) {
+        if (window->held + window->marks > 0 || client->window_bytes || !client_reserve(client, 1))
+            return false;
+        stage_release(self, client, push, seq, now);
+        client->view.next_seq++;
+        delivery_offer(self, client);
+        return true;
+    }
+    return client->view.hole_since && client->timer.place &&
+           seq - client->view.next_seq < window->capacity && s_hold(self, client, push, seq);
 }
 
 bool stream_enter(core_t *self, client_t *client, window_place_t push, uint64_t seq, int64_t now)
 {
+    if (s_enter_plainly(self, client, push, seq, now))
+        return true;
     policy_stage_t stage = s_stage(self, client, now);
     stage.hand = push;
     stage.hand_seq = seq;

@@ -69,14 +69,3 @@ bool window_mark(window_t *self, uint64_t next, uint64_t seq)
     self->marks++;
     return true;
 }
-
-window_place_t window_take(window_t *self, window_place_t *place)
-{
-    window_place_t taken = *place;
-    if (taken.frame)
-        self->held--;
-    else if (taken.size == WINDOW_GIVEN_UP)
-        self->marks--;
-    *place = (window_place_t){0};
-    return taken;
-}

@@ -71,6 +71,15 @@ bool window_put(window_t *self, uint64_t next, uint64_t seq, window_place_t push
 bool window_mark(window_t *self, uint64_t next, uint64_t seq);
 
 //  Empties a place and returns what was in it; the frame reference goes to the caller.
-window_place_t window_take(window_t *self, window_place_t *place);
+static inline window_place_t window_take(window_t *self, window_place_t *place)
+{
+    window_place_t taken = *place;
+    if (taken.frame)
+        self->held--;
+    else if (taken.size == WINDOW_GIVEN_UP)
+        self->marks--;
+    *place = (window_place_t){0};
+    return taken;
+}
 
 #endif

@@ -5,6 +5,11 @@
 
 #include "tool.h"
 #include <string.h>
+#include <unistd.h>
+
+//  How often the broker is asked again for what it has not looked at yet, and us in between.
+#define LOOKS 40
+#define LOOKS_APART 50000
 
 static const tool_command_t s_command = {
     .name = "status",
@@ -225,10 +230,22 @@ static void s_print(const json_t *status)
     s_print_stuck(status);
 }
 
+//  The broker may not have looked yet who stands still, and does so when it is asked.
+static json_t *s_get(const tool_t *tool)
+{
+    json_t *status = tool_api_get(tool, "/api/status");
+    for (int i = 0; i < LOOKS && status && json_is_null(tool_find(status, "stuck_clients")); i++) {
+        json_decref(status);
+        usleep(LOOKS_APART);
+        status = tool_api_get(tool, "/api/status");
+    }
+    return status;
+}
+
 int status_run(tool_t *tool, int argc, char **argv)
 {
     tool_parse(tool, &s_command, NULL, 0, argc, &argv);
-    json_t *status = tool_api_get(tool, "/api/status");
+    json_t *status = s_get(tool);
     if (!status)
         return TOOL_BAD;
     if (tool->json) {

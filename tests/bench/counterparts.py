@@ -63,8 +63,8 @@ class Routed(Process):
         ready = self.wait_for_line(r"ready (?:front=(\S+) )?push=(\S+)")
         self.front, self.receivers = ready[1], ready[2]
 
-    def load(self, job):
-        return run([BUILD / "tests/bench/load-zmq", "routed", self.receivers], job,
+    def load(self, job, kind="routed"):
+        return run([BUILD / "tests/bench/load-zmq", kind, self.receivers], job,
                    "--broker", self.front or "none", "--broker-pid", self.pid)
 
 
@@ -91,6 +91,14 @@ def enqueued(server):
 def onelock(job, send_us=0):
     with serving(Routed("onelock", THREADS, job.endpoints, send_us)) as server:
         report = server.load(job)
+        server.signal(signal.SIGTERM)
+        return {**report, **enqueued(server)}
+
+
+def onelock_keeping(job):
+    """The same design doing what the broker does: it answers, and keeps what is not acknowledged."""
+    with serving(Routed("onelock", THREADS, job.endpoints, 0, "keep")) as server:
+        report = server.load(job, "acked")
         server.signal(signal.SIGTERM)
         return {**report, **enqueued(server)}
 

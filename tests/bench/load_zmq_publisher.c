@@ -1,13 +1,16 @@
-/*  load_zmq_publisher.c - a publisher of seqpush.h for a ZeroMQ peer that answers nothing
+/*  load_zmq_publisher.c - a publisher of seqpush.h for a ZeroMQ peer
 
-    A push counts as accepted when ZeroMQ has taken its frame. The frames are made by the library's
+    A push counts as accepted when ZeroMQ has taken its frame, or, of the kind "acked", when a PushAck
+    says so. The frames are made by the library's
     own encoder; as much is under way as with the library, which bounds it by undecided_max and here
     the socket's high-water mark does. */
 
 #include "batch.h"
 #include "load.h"
+#include "seqpush.pb-c.h"
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define BATCH_BYTES ((size_t)64 << 10)
 #define LINGER 10000 //  ms
@@ -16,6 +19,8 @@ struct seqpush_publisher {
     size_t index;
     const char *front;
     size_t batch_max;
+    bool acked; //  waits for PushAcks
+    size_t undecided, undecided_max; //  pushes that were sent, if it does
     void *socket;
     bool connected;
     batch_t *batch;
@@ -50,6 +55,8 @@ seqpush_publisher_t *seqpush_publisher_new(const seqpush_publisher_options_t *op
     self->index = s_made++;
     self->front = options->broker;
     self->batch_max = options->batch_max;
+    self->undecided_max = options->undecided_max;
+    self->acked = strcmp(load->kind, "acked") == 0;
     self->batch = batch_new();
     if (!self->batch || !s_open(self, options))
         seqpush_publisher_destroy(&self);
@@ -90,6 +97,24 @@ static bool s_connect(seqpush_publisher_t *self)
     return self->connected;
 }
 
+//  Takes the PushAcks that have come.
+static void s_take_replies(seqpush_publisher_t *self)
+{
+    zmq_msg_t frame;
+    zmq_msg_init(&frame);
+    while (zmq_msg_recv(&frame, self->socket, ZMQ_DONTWAIT) != -1) {
+        Seqpush__V1__Reply *reply =
+            seqpush__v1__reply__unpack(NULL, zmq_msg_size(&frame), zmq_msg_data(&frame));
+        if (reply && reply->body_case == SEQPUSH__V1__REPLY__BODY_PUSH_ACK) {
+            self->undecided -= reply->push_ack->accepted;
+            self->stats.outcomes[SEQPUSH_ACCEPTED] += reply->push_ack->accepted;
+        }
+        if (reply)
+            seqpush__v1__reply__free_unpacked(reply, NULL);
+    }
+    zmq_msg_close(&frame);
+}
+
 //  Returns false if the socket does not take the batch.
 static bool s_send(seqpush_publisher_t *self)
 {
@@ -101,7 +126,10 @@ static bool s_send(seqpush_publisher_t *self)
     if (!self->framed || zmq_msg_send(&self->frame, self->socket, ZMQ_DONTWAIT) == -1)
         return false;
     self->framed = false;
-    self->stats.outcomes[SEQPUSH_ACCEPTED] += batch->count;
+    if (self->acked)
+        self->undecided += batch->count;
+    else
+        self->stats.outcomes[SEQPUSH_ACCEPTED] += batch->count;
     batch_clear(batch, SIZE_MAX);
     batch->request_id++;
     return true;
@@ -117,6 +145,8 @@ int seqpush_publisher_push(seqpush_publisher_t *self, const seqpush_push_t *push
         return -ENOTCONN;
     if ((full || self->framed) && !s_send(self))
         return -EAGAIN;
+    if (self->undecided >= self->undecided_max)
+        return -EAGAIN;
     if (!batch_reserve(batch, size))
         return -ENOMEM;
     batch_put(batch, push);
@@ -128,8 +158,12 @@ int seqpush_publisher_push(seqpush_publisher_t *self, const seqpush_push_t *push
 
 long seqpush_publisher_poll(seqpush_publisher_t *self, int timeout_ms)
 {
-    zmq_pollitem_t item = {.socket = self->socket, .events = ZMQ_POLLOUT};
-    if (!s_send(self) && zmq_poll(&item, 1, timeout_ms) == -1)
+    bool sent = s_send(self);
+    short events = (short)((sent ? 0 : ZMQ_POLLOUT) | (self->undecided ? ZMQ_POLLIN : 0));
+    zmq_pollitem_t item = {.socket = self->socket, .events = events};
+    if (events && zmq_poll(&item, 1, timeout_ms) == -1)
         return -errno;
-    return (long)self->batch->count;
+    if (self->acked)
+        s_take_replies(self);
+    return (long)(self->batch->count + self->undecided);
 }

@@ -1,19 +1,27 @@
 /*  load_zmq_receiver.c - a receiver of seqpush.h that takes frames of pushes from a PULL socket
 
-    It acknowledges nothing and attaches nothing: what comes, comes. */
+    It attaches nothing: what comes, comes. Of the kind "acked" it acknowledges what it took as the
+    library does: the last position of each client, every few milliseconds. */
 
-#include "delivery.h"
+#include "acks.h"
 #include "load.h"
 #include "wire.h"
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
 #include <zmq.h>
 
 //  Frames that are taken before it is the next receiver's turn.
 #define TURN 64
+#define ACK_EVERY 5000000 //  ns, as the library has it
 
 struct seqpush_receiver {
     void *socket;
+    void *front; //  where it acknowledges; NULL: nowhere
+    positions_t positions;
+    acks_t acks;
+    int64_t acked_at;
     void (*on_push)(void *arg, const seqpush_push_t *push);
     void *arg;
     delivery_t pushes; //  of the frame at hand
@@ -23,7 +31,18 @@ struct seqpush_receiver {
 //  One context for all; it goes with the process.
 static void *s_context;
 
-static bool s_open(seqpush_receiver_t *self)
+static bool s_open_front(seqpush_receiver_t *self, const char *fronts, size_t index)
+{
+    char endpoint[LOAD_ENDPOINT_SIZE];
+    int linger = 0;
+    self->front = zmq_socket(s_context, ZMQ_DEALER);
+    if (!self->front)
+        return false;
+    zmq_setsockopt(self->front, ZMQ_LINGER, &linger, sizeof linger);
+    return load_part(fronts, index, endpoint) && zmq_connect(self->front, endpoint) == 0;
+}
+
+static bool s_open(seqpush_receiver_t *self, const char *fronts)
 {
     size_t index = atomic_load(&load->receivers), size = LOAD_ENDPOINT_SIZE;
     char endpoint[LOAD_ENDPOINT_SIZE];
@@ -34,6 +53,8 @@ static bool s_open(seqpush_receiver_t *self)
     else if (able)
         able = zmq_bind(self->socket, "tcp://127.0.0.1:*") == 0 &&
                zmq_getsockopt(self->socket, ZMQ_LAST_ENDPOINT, load->bound[index], &size) == 0;
+    if (able && strcmp(load->kind, "acked") == 0)
+        able = s_open_front(self, fronts, index);
     atomic_store(&load->receivers, index + 1);
     return able;
 }
@@ -47,7 +68,7 @@ seqpush_receiver_t *seqpush_receiver_new(const seqpush_receiver_options_t *optio
         s_context = zmq_ctx_new();
     self->on_push = options->on_push;
     self->arg = options->arg;
-    if (!s_open(self))
+    if (!s_open(self, options->broker))
         seqpush_receiver_destroy(&self);
     return self;
 }
@@ -59,6 +80,10 @@ void seqpush_receiver_destroy(seqpush_receiver_t **self_p)
         return;
     if (self->socket)
         zmq_close(self->socket);
+    if (self->front)
+        zmq_close(self->front);
+    acks_clear(&self->acks);
+    positions_fini(&self->positions);
     delivery_fini(&self->pushes);
     free(self);
     *self_p = NULL;
@@ -97,6 +122,38 @@ static void s_read(seqpush_receiver_t *self, zmq_msg_t *frame)
         self->stats.malformed++;
 }
 
+//  Notes the positions of what was taken.
+static void s_note(seqpush_receiver_t *self)
+{
+    for (size_t i = 0; i < self->pushes.count; i++) {
+        const seqpush_push_t *push = &self->pushes.entries[i].push;
+        position_t *position =
+            positions_get(&self->positions, push->client_id, push->client_id_size);
+        if (!position)
+            continue;
+        position->seq = push->seq;
+        acks_add(&self->acks, position);
+    }
+}
+
+static void s_acknowledge(seqpush_receiver_t *self)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    int64_t now = time.tv_sec * INT64_C(1000000000) + time.tv_nsec;
+    zmq_msg_t frame;
+    if (acks_is_empty(&self->acks) || now - self->acked_at < ACK_EVERY ||
+        !acks_request(&self->acks, "load", 4, 1, 0, &frame))
+        return;
+    if (zmq_msg_send(&frame, self->front, ZMQ_DONTWAIT) == -1) {
+        zmq_msg_close(&frame);
+        return;
+    }
+    acks_drop(&self->acks);
+    self->acked_at = now;
+    self->stats.acks++;
+}
+
 static long s_take(seqpush_receiver_t *self)
 {
     zmq_msg_t frame;
@@ -106,9 +163,13 @@ static long s_take(seqpush_receiver_t *self)
         s_read(self, &frame);
         for (size_t k = 0; k < self->pushes.count; k++)
             self->on_push(self->arg, &self->pushes.entries[k].push);
+        if (self->front)
+            s_note(self);
         taken += (long)self->pushes.count;
     }
     zmq_msg_close(&frame);
+    if (self->front)
+        s_acknowledge(self);
     return taken;
 }
 

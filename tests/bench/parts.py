@@ -1,9 +1,10 @@
 """The parts of the bench. Each measures one round and returns {workload: {counterpart: report}}."""
+import http.client
 import sys
 import time
 
 import counterparts
-from counterparts import broker, direct, forwarder, load_broker, onelock, origin, serving
+from counterparts import broker, direct, forwarder, load_broker, onelock, onelock_keeping, origin, serving
 from harness import Broker
 from job import Job, on_half
 
@@ -22,7 +23,10 @@ TRICKLE = "1,000 pushes/s one by one, from push to receipt"
 JOURNAL, JOURNAL_KIB = "64 B, 64 a frame, shuffled, journal", "1 KiB, 64 a frame, shuffled, journal"
 DISKS, DISKS_KIB = "64 B, in order, on disk", "1 KiB, in order, on disk"
 RESTART = "restart after a kill, 100,000 clients"
+SCRAPE = "scrapes, 100,000 clients that stand still"
 CLIENTS, IDLE = "64 B, 64 a frame, in order, 200 pushes a client", "memory of idle clients"
+
+KEEPING = "onelock, keeping"
 
 SLOWNESS = 100  # ms that a slow receiver takes for a push
 STOPPED_FOR = 2000  # ms
@@ -38,7 +42,8 @@ def throughput(scale):
     job = Job(scale.count)
     long = job.but(count=scale.count // 4)
     return {
-        **measure(SHUFFLED, job, direct=direct, forwarder=forwarder, onelock=onelock, broker=broker),
+        **measure(SHUFFLED, job, direct=direct, forwarder=forwarder, onelock=onelock,
+                  **{KEEPING: onelock_keeping}, broker=broker),
         **measure(ORDERED, job.but(shuffle=1), direct=direct, forwarder=forwarder, broker=broker),
         **measure(SINGLE, long.but(batch=1), forwarder=forwarder, onelock=onelock, broker=broker),
         **measure(KIB, long.but(size=1024), forwarder=forwarder, broker=broker),
@@ -154,6 +159,32 @@ def idle(count):
         return {"memory": server.memory(), "idle_client_bytes": (server.memory() - before) / count}
 
 
+def scrape(scale):
+    """What a look costs whoever looks, with as many clients that all stand still."""
+    count = 100_000 if scale.full else 10_000
+    job = Job(count, clients=count, shuffle=1).but("--only", "publish")
+    with serving(Broker()) as server:
+        load_broker(server, job)
+        return {SCRAPE: {path: scrapes(server, path, 50 * scale.seconds)
+                         for path in ("/metrics", "/api/status", "/api/clients?stuck=1")}}
+
+
+def scrapes(server, path, count):
+    """Scrapes over one connection, 10 ms apart: milliseconds."""
+    took = []
+    connection = http.client.HTTPConnection(server.http)
+    for _ in range(count):
+        started = time.monotonic()
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        if not answer.read() or answer.status != 200:
+            sys.exit(f"FAILED: {path} is answered with {answer.status}")
+        took.append(1000 * (time.monotonic() - started))
+        time.sleep(0.01)
+    took.sort()
+    return {"scrape_p50_ms": took[len(took) // 2], "scrape_p99_ms": took[len(took) * 99 // 100]}
+
+
 # ---- the journal
 
 
@@ -200,4 +231,4 @@ def on_disk(job):
 
 #  In this order; those in the second line are measured once, not in each round.
 EVERY_ROUND = {part.__name__: part for part in (throughput, workers, latency, trickle, stopped)}
-ONCE = {part.__name__: part for part in (replaced, clients, journal, restart)}
+ONCE = {part.__name__: part for part in (replaced, clients, scrape, journal, restart)}

@@ -10,6 +10,7 @@ COLUMNS = {  # heading: figure, unit, decimals
     "p99.9 us": ("enqueue_p999_us", 1, 1), "latency p50 us": ("latency_p50_us", 1, 1),
     "lat. p99 us": ("latency_p99_us", 1, 1), "lat. p99.9 us": ("latency_p999_us", 1, 1),
     "healthy 1000/s": ("healthy_rate", 1000, 1), "idle client bytes": ("idle_client_bytes", 1, 0),
+    "scrape p50 ms": ("scrape_p50_ms", 1, 2), "scrape p99 ms": ("scrape_p99_ms", 1, 2),
     "ready after s": ("ready_s", 1, 2),
     "few p99 ns": ("few_p99_ns", 1, 0), "many p99 ns": ("many_p99_ns", 1, 0),
     "random ns": ("random_ns", 1, 0), "colliding ns": ("colliding_ns", 1, 0),

@@ -21,7 +21,7 @@ SEQPUSH = BUILD / "client/seqpush"
 SANITIZED = bool(os.environ.get("SEQPUSH_SANITIZED"))
 DEADLINE = 30.0 if SANITIZED else 15.0  # seconds that anything may take
 SANITIZER_REPORT = re.compile(r"(Address|Leak|Thread|UndefinedBehavior)Sanitizer|runtime error:")
-SAMPLE = re.compile(r"seqpush_(\w+)(?:\{(.*)\})? (\S+)$")
+SAMPLE = re.compile(r"(?:seqpush_)?(\w+)(?:\{(.*)\})? (\S+)$")
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 

@@ -63,6 +63,7 @@ RUNS = {
     "direct": lambda: counterparts.direct(Job(COUNT)),
     "direct in order": lambda: counterparts.direct(Job(COUNT, shuffle=1)),
     "onelock": lambda: counterparts.onelock(Job(COUNT)),
+    "onelock, keeping": lambda: counterparts.onelock_keeping(Job(COUNT)),
     "onelock, slow sends": lambda: counterparts.onelock(Job(COUNT // 10, batch=1), 100),
     "origin": lambda: counterparts.origin(Job(300, clients=100), 10),
 }

@@ -28,9 +28,9 @@ def bench(broker, **options):
     return result
 
 
-@pytest.mark.parametrize("workers", [1, 2, 4, 8])
-def test_a_million_pushes_for_a_thousand_clients(start_broker, workers):
-    broker = start_broker(f"workers/count={workers}")
+@pytest.mark.parametrize("workers, own_thread", [(1, 0), (2, 0), (4, 0), (8, 0), (1, 1), (4, 1)])
+def test_a_million_pushes_for_a_thousand_clients(start_broker, workers, own_thread):
+    broker = start_broker(f"workers/count={workers}", f"front/own_thread={own_thread}")
     bench(broker, count=COUNT, clients=1000, publishers=4, endpoints=10, shuffle=64)
     broker.wait_metric("queue_messages", 0)
     assert broker.metric("gaps_open") == 0

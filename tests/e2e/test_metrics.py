@@ -49,7 +49,8 @@ METRICS = [
     ("connections", "gauge", {}),
     ("connections_refused_total", "counter", {}),
     ("auth_total", "counter", {"result": {
-        "admitted", "unknown_key", "bad_handshake", "unfinished_handshake", "denied_key"}}),
+        "admitted", "unknown_key", "bad_handshake", "unfinished_handshake", "denied_key",
+        "denied_role", "denied_client", "denied_receiver", "denied_endpoint", "denied_owner"}}),
     ("journal_commit_seconds", "histogram", {}),
     ("journal_batch_messages", "histogram", {}),
     ("journal_commits_total", "counter", {"result": {"kept", "failed"}}),

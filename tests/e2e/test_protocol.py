@@ -1,5 +1,6 @@
 """Every outcome, every error and every request of the wire, one case after the other."""
 import signal
+import time
 
 import pytest
 import wire
@@ -353,6 +354,19 @@ def test_a_frame_that_is_no_request_is_malformed(broker, peer, frame):
     reply = peer.receive()
     assert error(reply) == "malformed" and reply.request_id == 0 and reply.instance > 0
     assert broker.metric("errors_total", code="malformed") == 1
+
+
+@pytest.mark.settings("front/publisher_rate=100")
+def test_what_exceeds_the_rate_is_overloaded_and_comes_again(broker, peer):
+    """A second's worth at once, and the rest, client by client in order, when it is told to come."""
+    first = peer.push(*(push("c", seq) for seq in range(1, 151)))
+    assert outcomes(first, 150) == ["ACCEPTED"] * 100 + ["OVERLOADED"] * 50
+    wait = first.push_ack.rejected[0].retry_after_ms
+    assert 0 < wait <= 500
+    with Peer(broker) as another:
+        assert outcomes(another.push(push("d", 1)), 1) == ["ACCEPTED"]  # each has its own
+    time.sleep(wait / 1000)  # what the broker asks for
+    assert outcomes(peer.push(*(push("c", seq) for seq in range(101, 151))), 50) == ["ACCEPTED"] * 50
 
 
 @pytest.mark.settings("front/publisher_credit=64")

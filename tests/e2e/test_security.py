@@ -9,43 +9,7 @@ import wire
 import zmq
 from harness import SEQPUSHD, tool, wait_until
 from peers import Curve, Peer, Receiver, outcomes, position, push
-
-ENDPOINTS = "tcp://127.0.0.1:*"
-
-
-class Realm:
-    """A broker's keys and configuration, and the keys that may connect."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.server_key = self.keygen("broker")
-        self.sections = {}
-
-    def keygen(self, name):
-        return tool("keygen", self.folder / name).stdout.decode().strip()
-
-    def key(self, name, role, curve=None, **globs):
-        """Adds a key, with what it may have, and returns it."""
-        curve = curve or Curve(self.server_key)
-        self.sections[name] = section(name, curve.public.decode(), role, **globs)
-        return curve
-
-    def write(self, more=""):
-        path = self.folder / "seqpushd.conf"
-        path.write_text(f"security\n    secret_file = {self.folder}/broker.key\n"
-                        + "".join(self.sections.values()) + more)
-        return path
-
-
-def section(name, public, role, **globs):
-    roles = [role] if isinstance(role, str) else role
-    lines = ["    key", f"        name = {name}", f'        public = "{public}"',
-             *(f"        role = {role}" for role in roles)]
-    for key, values in globs.items():
-        lines += [f'        {key} = "{value}"'
-                  for value in ([values] if isinstance(values, str) else values)]
-    return "\n".join(lines) + "\n"
-
+from realm import ENDPOINTS, Realm, section
 
 @pytest.fixture
 def realm(tmp_path):
@@ -64,9 +28,10 @@ def keys(realm):
 
 
 @pytest.fixture
-def secure(realm, keys, start_broker):
+def secure(request, realm, keys, start_broker):
     """The broker of these keys."""
-    broker = start_broker(config=realm.write())
+    settings = [s for mark in request.node.iter_markers("settings") for s in mark.args]
+    broker = start_broker(*settings, config=realm.write())
     broker.keys = keys
     return broker
 
@@ -172,7 +137,9 @@ def test_who_has_no_key_or_an_unknown_one_is_turned_away(secure, realm):
     secure.wait_for_line("unknown key")
 
 
-def test_a_key_that_is_taken_out_is_refused_at_once_and_a_new_one_let_in(secure, realm):
+@pytest.mark.parametrize("thread", ["orderer", pytest.param(
+    "front", marks=pytest.mark.settings("front/own_thread=1"))])
+def test_a_key_that_is_taken_out_is_refused_at_once_and_a_new_one_let_in(secure, realm, thread):
     new = Curve(realm.server_key)
     with Peer(secure, curve=secure.keys["publisher"]) as peer:
         assert outcomes(peer.push(push("a-1", 1)), 1) == ["ACCEPTED"]

@@ -79,7 +79,8 @@ def test_without_a_watchdog_it_is_not_fed(manager, start_broker):
 def test_the_watchdog_starves_while_an_actor_stands_still(manager, monkeypatch, start_broker,
                                                          thread, name, tmp_path):
     monkeypatch.setenv("WATCHDOG_USEC", str(WATCHDOG * 1000))
-    broker = start_broker("workers/count=2", "journal/engine=lmdb", f"journal/path={tmp_path}/store")
+    broker = start_broker("workers/count=2", "journal/engine=lmdb", f"journal/path={tmp_path}/store",
+                          "front/own_thread=1")
     for _ in range(3):
         hear(manager, "WATCHDOG=1")
     before = len(broker.lines)  # a busy machine may have had it stand still by itself

@@ -78,8 +78,10 @@ def unread(port):
                if row[1] == f"0100007F:{port:04X}" and row[3] == "01")
 
 
-def test_what_has_come_in_when_it_stops_has_its_outcome(broker):
+@pytest.mark.parametrize("own_thread", [0, 1])
+def test_what_has_come_in_when_it_stops_has_its_outcome(start_broker, own_thread):
     """Nothing is to be drained, so the end comes in the middle of the pushes."""
+    broker = start_broker(f"front/own_thread={own_thread}")
     requests, port = 50, int(broker.front.rsplit(":")[-1])
     peers = publishers(broker)
     broker.signal(signal.SIGSTOP)

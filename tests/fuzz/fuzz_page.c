@@ -56,8 +56,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     (void)argc;
     (void)argv;
     pthread_t thread;
-    s_source.stats = stats_new(1, 1);
-    s_source.inquiry = inquiry_new();
+    page_source_init(&s_source, stats_new(1, 1), inquiry_new());
     return pthread_create(&thread, NULL, s_answer, s_source.inquiry);
 }
 

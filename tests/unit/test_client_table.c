@@ -11,12 +11,12 @@
 
 #define CLIENTS 2000
 
-static client_t *s_client(unsigned number, uint64_t hash)
+static client_t *s_client(unsigned number)
 {
     char id[16];
     int size = snprintf(id, sizeof id, "%u", number);
     static const rule_t rule = {"*", &policy_strict, {.window = 8, .first_seq = 1}};
-    client_t *client = client_new(id, (size_t)size, hash, &rule);
+    client_t *client = client_new(id, (size_t)size, &rule);
     assert_non_null(client);
     return client;
 }
@@ -35,8 +35,8 @@ static void equal_hashes_are_told_apart_by_id(void **state)
     client_t *clients[50];
     assert_null(s_find(&table, 0, 7));
     for (unsigned i = 0; i < 50; i++) {
-        clients[i] = s_client(i, 7);
-        assert_true(client_table_add(&table, clients[i]));
+        clients[i] = s_client(i);
+        assert_true(client_table_add(&table, 7, clients[i]));
     }
     for (unsigned i = 0; i < 50; i++) {
         assert_ptr_equal(s_find(&table, i, 7), clients[i]);
@@ -44,7 +44,7 @@ static void equal_hashes_are_told_apart_by_id(void **state)
     }
     assert_null(client_table_find(&table, 7, "1", 0));
     for (unsigned i = 0; i < 50; i++) {
-        client_table_remove(&table, clients[i]);
+        client_table_remove(&table, 7, clients[i]);
         assert_null(s_find(&table, i, 7));
         for (unsigned k = i + 1; k < 50; k++)
             assert_ptr_equal(s_find(&table, k, 7), clients[k]);
@@ -68,11 +68,11 @@ static void s_compare_with_list(uint64_t spread)
         uint64_t hash = UINT64_MAX - i % spread;
         assert_ptr_equal(s_find(&table, i, hash), list[i]);
         if (!list[i] && dice >> 31) {
-            list[i] = s_client(i, hash);
-            assert_true(client_table_add(&table, list[i]));
+            list[i] = s_client(i);
+            assert_true(client_table_add(&table, hash, list[i]));
             count++;
         } else if (list[i]) {
-            client_table_remove(&table, list[i]);
+            client_table_remove(&table, hash, list[i]);
             client_destroy(&list[i]);
             count--;
         }

@@ -1,0 +1,15 @@
+# Puts page.css, page.js and uPlot (UPLOT: its folder; empty: without it) into page.html, and writes PAGE.
+
+file(READ ${SOURCE}/page.html page)
+file(READ ${SOURCE}/page.css style)
+file(READ ${SOURCE}/page.js script)
+if(UPLOT)
+  file(READ ${UPLOT}/LICENSE license)
+  file(READ ${UPLOT}/dist/uPlot.min.css charts_style)
+  file(READ ${UPLOT}/dist/uPlot.iife.min.js charts_script)
+  string(PREPEND style "${charts_style}\n")
+  string(PREPEND script "/* uPlot:\n${license}*/\n${charts_script}\n")
+endif()
+string(REPLACE "@STYLE@" "\n${style}" page "${page}")
+string(REPLACE "@SCRIPT@" "\n${script}" page "${page}")
+file(WRITE ${PAGE} "${page}")
