@@ -9,6 +9,10 @@
 #define RETRY_MIN 50000000 //  ns until what lasts is tried again; doubled up to
 #define RETRY_MAX 1000000000
 
+//  A group of so many bytes takes the disk longer than its syncs do: a larger one would gain nothing, and
+//  hold up those that wait.
+#define GROUP_BYTES (UINT64_C(4) << 20)
+
 //  A queue of batches.
 typedef struct {
     journal_batch_t *first, *last;
@@ -99,11 +103,13 @@ static bool s_receive(committer_t *self)
 static void s_gather(committer_t *self)
 {
     int64_t end = pipe_clock() + self->settings.commit_interval;
-    size_t pushes = 0;
+    uint64_t pushes = 0, bytes = 0;
     while (self->owed.first)
         s_append(&self->group, s_take_first(&self->owed));
-    while (pushes < self->settings.commit_max && (self->waiting.first || s_receive(self))) {
+    while (pushes < self->settings.commit_max && bytes < GROUP_BYTES &&
+           (self->waiting.first || s_receive(self))) {
         pushes += self->waiting.first->count;
+        bytes += self->waiting.first->bytes;
         s_append(&self->group, s_take_first(&self->waiting));
         if (pipe_clock() >= end)
             break;

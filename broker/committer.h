@@ -1,9 +1,9 @@
 /*  committer.h - the journal's actor: batches in, committed in groups, and out again with the result
 
-    A group is what has come while the last one was committed, up to commit_max pushes; it does not wait
-    for more when nobody else waits. Batches go back in the order in which they came. When a group fails,
-    its pushes are not kept; what lasts of it (journal_batch_t) goes first into the next one, and is
-    tried again by itself until the disk is well. */
+    A group is what has come while the last one was committed, up to commit_max pushes or 4 MiB; it does
+    not wait for more when nobody else waits. Batches go back in the order in which they came. When a
+    group fails, its pushes are not kept; what lasts of it (journal_batch_t) goes first into the next
+    one, and is tried again by itself until the disk is well. */
 
 #ifndef SEQPUSH_COMMITTER_H
 #define SEQPUSH_COMMITTER_H

@@ -108,6 +108,7 @@ typedef struct {
     uint32_t ticket; //  the orderer's: up to which of the core's changes it tells
     struct request *request; //  the orderer's: that waits for it, or NULL
     frame_t *frame; //  the orderer's: that its operations point into, or NULL
+    uint64_t bytes; //  of its pushes
     uint32_t count;
     journal_op_t ops[];
 } journal_batch_t;

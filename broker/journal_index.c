@@ -1,13 +1,10 @@
 //  journal_index.c - which operations of a journal's log still hold; see journal_index.h
 
-#define HASH_NONFATAL_OOM 1
-
 #include "journal_index.h"
 #include <assert.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 
 //  A place in a client's stream, and what stands there.
 typedef struct {
@@ -28,7 +25,7 @@ typedef struct {
 
 //  What holds of a client: its position and `count` entries from `head` on, in the order of their points.
 typedef struct {
-    UT_hash_handle hh;
+    uint64_t hash; //  of the id
     uint8_t id_size;
     uint8_t id[RECORD_ID_MAX];
     bool has_position;
@@ -37,6 +34,12 @@ typedef struct {
     size_t head, count, capacity;
 } indexed_t;
 
+//  A look-up most often touches one slot and one client.
+typedef struct {
+    uint64_t hash;
+    indexed_t *client; //  NULL: empty
+} slot_t;
+
 typedef struct {
     uint64_t bytes;
     uint32_t live;
@@ -44,7 +47,8 @@ typedef struct {
 
 struct journal_index {
     uint8_t key[crypto_shorthash_KEYBYTES]; //  so that ids cannot be chosen to collide
-    indexed_t *clients;
+    slot_t *slots; //  all clients by hash, with linear probing
+    size_t slot_count, client_count; //  slots are twice as many at least, and a power of two
     uint64_t first, next; //  numbers of segments
     segment_t *segments; //  a ring, by number
     size_t capacity; //  of it: a power of two
@@ -59,14 +63,20 @@ journal_index_t *journal_index_new(void)
     return self;
 }
 
+static void s_free_client(indexed_t *client)
+{
+    free(client->entries);
+    free(client);
+}
+
 void journal_index_clear(journal_index_t *self, uint64_t number)
 {
-    indexed_t *client, *next;
-    HASH_ITER (hh, self->clients, client, next) {
-        HASH_DEL(self->clients, client);
-        free(client->entries);
-        free(client);
-    }
+    for (size_t i = 0; i < self->slot_count; i++)
+        if (self->slots[i].client)
+            s_free_client(self->slots[i].client);
+    free(self->slots);
+    self->slots = NULL;
+    self->slot_count = self->client_count = 0;
     self->first = self->next = number;
     self->bytes = self->live = 0;
 }
@@ -156,43 +166,93 @@ static void s_count(journal_index_t *self, place_t place, int change)
 
 //  ---- clients -----------------------------------------------------------------------------------
 
-static unsigned s_hash(const journal_index_t *self, const journal_op_t *op)
+static uint64_t s_hash(const journal_index_t *self, const journal_op_t *op)
 {
     uint64_t hash;
     crypto_shorthash((uint8_t *)&hash, op->id, op->id_size, self->key);
-    return (unsigned)hash;
+    return hash;
+}
+
+static bool s_is(const slot_t *slot, uint64_t hash, const journal_op_t *op)
+{
+    return slot->hash == hash && slot->client->id_size == op->id_size &&
+           memcmp(slot->client->id, op->id, op->id_size) == 0;
 }
 
 static indexed_t *s_find(const journal_index_t *self, const journal_op_t *op)
 {
-    indexed_t *client = NULL;
-    if (self->clients)
-        HASH_FIND_BYHASHVALUE(hh, self->clients, op->id, op->id_size, s_hash(self, op), client);
-    return client;
+    if (!self->client_count)
+        return NULL;
+    uint64_t hash = s_hash(self, op);
+    size_t mask = self->slot_count - 1, i = hash & mask;
+    while (self->slots[i].client && !s_is(&self->slots[i], hash, op))
+        i = (i + 1) & mask;
+    return self->slots[i].client;
+}
+
+static void s_put_client(journal_index_t *self, indexed_t *client)
+{
+    size_t mask = self->slot_count - 1, i = client->hash & mask;
+    while (self->slots[i].client)
+        i = (i + 1) & mask;
+    self->slots[i] = (slot_t){client->hash, client};
+}
+
+static bool s_grow_slots(journal_index_t *self)
+{
+    slot_t *old = self->slots;
+    size_t old_count = self->slot_count, count = old_count ? 2 * old_count : 64;
+    slot_t *grown = calloc(count, sizeof *grown);
+    if (!grown)
+        return false;
+    self->slots = grown;
+    self->slot_count = count;
+    for (size_t i = 0; i < old_count; i++)
+        if (old[i].client)
+            s_put_client(self, old[i].client);
+    free(old);
+    return true;
 }
 
 static indexed_t *s_make(journal_index_t *self, const journal_op_t *op)
 {
+    if (2 * (self->client_count + 1) > self->slot_count && !s_grow_slots(self))
+        return NULL;
     indexed_t *client = calloc(1, sizeof *client);
     if (!client)
         return NULL;
+    client->hash = s_hash(self, op);
     client->id_size = op->id_size;
     memcpy(client->id, op->id, op->id_size);
-    HASH_ADD_KEYPTR_BYHASHVALUE(hh, self->clients, client->id, client->id_size, s_hash(self, op),
-                                client);
-    if (client->hh.tbl)
-        return client;
-    free(client);
-    return NULL;
+    s_put_client(self, client);
+    self->client_count++;
+    return client;
+}
+
+//  Shifts back what follows, so that there are no tombstones.
+static void s_empty_slot(journal_index_t *self, size_t hole)
+{
+    size_t mask = self->slot_count - 1;
+    for (size_t i = (hole + 1) & mask; self->slots[i].client; i = (i + 1) & mask) {
+        size_t home = self->slots[i].hash & mask;
+        if (((i - home) & mask) < ((i - hole) & mask))
+            continue;
+        self->slots[hole] = self->slots[i];
+        hole = i;
+    }
+    self->slots[hole] = (slot_t){0};
 }
 
 static void s_free_if_empty(journal_index_t *self, indexed_t *client)
 {
     if (client->has_position || client->count)
         return;
-    HASH_DEL(self->clients, client);
-    free(client->entries);
-    free(client);
+    size_t mask = self->slot_count - 1, i = client->hash & mask;
+    while (self->slots[i].client != client)
+        i = (i + 1) & mask;
+    s_empty_slot(self, i);
+    self->client_count--;
+    s_free_client(client);
 }
 
 //  ---- entries -----------------------------------------------------------------------------------

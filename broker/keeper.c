@@ -148,6 +148,7 @@ static void s_refuse_all(request_t *request)
 
 static void s_write(journal_batch_t *batch, const push_t *push)
 {
+    batch->bytes += push->size;
     batch->ops[batch->count++] = (journal_op_t){.kind = JOURNAL_PUSH,
                                                 .numberless = push->numberless,
                                                 .id = push->id,

@@ -11,7 +11,7 @@
 
 #include <stdint.h>
 
-#define PACE_WAIT 400000000LL //  ns that a push may wait, about
+#define PACE_WAIT 200000000LL //  ns that a push may wait, about
 #define PACE_LEAST 4096 //  pushes that a publisher has credit for at any rate, unless it is `most`
 
 //  What a publisher begins with that may have `most` in the end.

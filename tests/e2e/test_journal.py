@@ -1,5 +1,6 @@
 """A broker with a journal is killed, or its disk fails: what it accepted stays, and its positions."""
 import contextlib
+import itertools
 import os
 import subprocess
 
@@ -242,6 +243,18 @@ def test_pushes_of_a_new_epoch_follow_its_reset(journal):
         publisher.send(push=dict(pushes=pushes("a", 1, 100)))
         publisher.send(reset=dict(client_id=b"a", epoch=1))
         assert outcomes(publisher.push(push("a", 1, epoch=1)), 1) == ["ACCEPTED"]
+
+
+def test_a_publisher_begins_with_little_credit_and_gets_more(journal):
+    with Peer(journal.start("front/publisher_credit=20000")) as publisher:
+        assert 4096 <= publisher.push(push("a", 1)).push_ack.credit < 20000
+        clients = itertools.count()
+
+        def has_all_of_it():
+            batch = pushes(f"b{next(clients)}", 1, 1000)
+            return publisher.push(*batch).push_ack.credit == 20000
+
+        wait_until(has_all_of_it, "the whole credit")
 
 
 def test_a_second_broker_is_refused(journal):

@@ -94,14 +94,20 @@ static int s_teardown(void **state)
     return 0;
 }
 
-//  Puts a batch of one operation, whose id names it.
-static void s_put(fixture_t *self, const char *id, journal_kind_t kind)
+//  Puts a batch of one operation, whose id names it, of a push of so many bytes.
+static void s_put_large(fixture_t *self, const char *id, journal_kind_t kind, uint64_t bytes)
 {
     journal_batch_t *batch = calloc(1, sizeof *batch + sizeof batch->ops[0]);
     batch->lasts = kind != JOURNAL_PUSH;
+    batch->bytes = bytes;
     batch->count = 1;
     batch->ops[0] = (journal_op_t){.kind = kind, .id = (const uint8_t *)id, .id_size = 1};
     pipe_put(self->near, &batch->item, 2);
+}
+
+static void s_put(fixture_t *self, const char *id, journal_kind_t kind)
+{
+    s_put_large(self, id, kind, 0);
 }
 
 //  The next batch that comes back: its letter, in upper case if it failed.
@@ -149,6 +155,18 @@ static void what_has_come_is_one_group_up_to_commit_max(void **state)
         s_put(self, "a", JOURNAL_PUSH);
     pipe_flush(self->near);
     s_start(self, 4);
+    s_assert_taken(self, "aaaaaaaaaa");
+    assert_int_equal(self->store.largest, 4);
+    assert_int_equal(self->store.commits, 3);
+}
+
+static void a_group_has_no_more_than_four_mib_of_pushes(void **state)
+{
+    fixture_t *self = *state;
+    for (int i = 0; i < 10; i++)
+        s_put_large(self, "a", JOURNAL_PUSH, 1 << 20);
+    pipe_flush(self->near);
+    s_start(self, 512);
     s_assert_taken(self, "aaaaaaaaaa");
     assert_int_equal(self->store.largest, 4);
     assert_int_equal(self->store.commits, 3);
@@ -234,6 +252,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(batches_come_back_in_order_when_they_are_kept),
         TEST(what_has_come_is_one_group_up_to_commit_max),
+        TEST(a_group_has_no_more_than_four_mib_of_pushes),
         TEST(pushes_of_a_group_that_fails_come_back_failed),
         TEST(what_lasts_is_kept_without_the_pushes_that_fail),
         TEST(what_lasts_is_tried_until_it_is_kept_and_before_what_follows),

@@ -344,6 +344,35 @@ static void what_is_kept_does_not_depend_on_where(void **state)
     assert_int_equal(s_teardown((void **)&in_tree), 0);
 }
 
+static void clients_that_come_and_go_leave_the_others_alone(void **state)
+{
+    fixture_t *self = *state;
+    static char ids[2000][16];
+    static bool there[2000];
+    static play_t play;
+    play = (play_t){.dice = 2};
+    s_open(self);
+    for (int i = 0; i < 2000; i++)
+        snprintf(ids[i], sizeof ids[i], "c%06d", i);
+    for (int round = 0; round < 20; round++) {
+        for (int i = 0; i < 1000; i++) {
+            uint64_t who = s_roll(&play, 2000);
+            there[who] = s_roll(&play, 2);
+            s_add(self, JOURNAL_FORGET, ids[who], 0, 0);
+            if (there[who])
+                s_push(self, ids[who], 0, 1, "p");
+        }
+        s_commit(self);
+    }
+    char expected[sizeof self->text] = "";
+    for (int i = 0; i < 2000; i++)
+        if (there[i])
+            snprintf(expected + strlen(expected), sizeof expected - strlen(expected), "%s0:1=p ",
+                     ids[i]);
+    assert_string_equal(s_load(self), expected);
+    assert_string_equal(s_load_again(self), expected);
+}
+
 //  What a push takes of the file is used again by those that come when it is acknowledged.
 static void a_store_whose_pushes_are_acknowledged_does_not_grow(void **state)
 {
@@ -518,6 +547,7 @@ int main(void)
         TEST(a_client_is_forgotten_whole),
         TEST(what_is_said_of_a_client_keeps_its_order),
         TEST(what_is_kept_does_not_depend_on_where),
+        TEST(clients_that_come_and_go_leave_the_others_alone),
         TEST(a_store_whose_pushes_are_acknowledged_does_not_grow),
         TEST(a_push_larger_than_a_segment_is_kept),
         TEST(a_second_process_is_kept_out),
