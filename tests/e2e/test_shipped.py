@@ -218,6 +218,24 @@ def test_the_dashboard_and_the_alerts_use_metrics_that_there_are(broker):
     assert count > 30
 
 
+def test_the_dashboard_has_every_metric(broker):
+    dashboard = (CONFIG / "grafana.json").read_text()
+    shown = set(re.findall(r"\b((?:seqpush|process)_\w+?)(?:_bucket)?\b", dashboard))
+    assert set(re.findall(r"^# TYPE (\S+)", broker.get("/metrics"), re.MULTILINE)) <= shown
+
+
+@needs("promtool")
+def test_prometheus_takes_the_queries_of_the_dashboard(tmp_path):
+    """As rules, with a value for what Grafana fills in."""
+    panels = json.loads((CONFIG / "grafana.json").read_text())["panels"]
+    queries = [target["expr"].replace("$__rate_interval", "1m")
+               for panel in panels for target in panel.get("targets", [])]
+    rules = [{"record": f"query_{number}", "expr": query} for number, query in enumerate(queries)]
+    path = tmp_path / "rules.yml"
+    path.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))
+    assert f"{len(rules)} rules found" in run("promtool", "check", "rules", path)
+
+
 def test_the_panels_of_the_dashboard_do_not_overlap():
     taken, ids = set(), set()
     for panel in json.loads((CONFIG / "grafana.json").read_text())["panels"]:
@@ -234,7 +252,7 @@ def test_the_metrics_and_keys_that_the_operators_page_names_are_there(broker):
     exposed = broker.get("/metrics")
     for name in re.findall(r"`(seqpush_\w+)`", OPERATING):
         assert f"# TYPE {name} " in exposed, name
-    known = set(keys()) | {"http/bind"}
+    known = {key for key, _ in schema()}
     named = re.findall(r"`((?:broker|front|ordering|workers|delivery|http|log|security|journal)/\w+)",
                        OPERATING)
     assert len(named) > 10 and set(named) <= known, set(named) - known
@@ -275,6 +293,14 @@ def test_the_man_pages_have_every_option_and_command(program, name):
             known |= options(program, command) if command != "bench" else set()
     for option in known:
         assert f"*{option}" in page(name), option
+
+
+def test_the_man_pages_have_every_exit_status():
+    statuses = page("seqpush.1").split("# EXIT STATUS")[1].split("\n# ")[0]
+    entries = [entry.split(": 0 ")[0] for entry in statuses.split("\n\n") if ": 0 " in entry]
+    assert sorted(re.findall(r"\*(\w+)\*", " ".join(entries))) == sorted(commands())
+    broker = page("seqpushd.8").split("# EXIT STATUS")[1].split("\n# ")[0]
+    assert re.findall(r"^\*(\d)\*$", broker, re.MULTILINE) == ["0", "1", "2"]
 
 
 def test_the_documents_name_every_key_that_a_reload_takes():
