@@ -30,13 +30,15 @@ static size_t s_check_id(const char *what, const char *id)
 static void s_report(const tool_t *tool, const char *receiver, size_t count, int result)
 {
     if (result == -ETIMEDOUT)
-        tool_say("%s does not answer: is it the broker's front?", tool->broker);
+        tool_say("%s does not answer: is it the broker's front, and the key one that it knows?",
+                 tool->broker);
     else if (result == -ENOENT)
         tool_say("%s is not attached, or has none of these clients by name: seqpush explain CLIENT "
                  "tells who has one",
                  receiver);
     else if (result == -EPROTO)
-        tool_say("%s refuses it: the key needs the role admin", tool->broker);
+        tool_say("%s refuses it: the key needs the role admin, this receiver and its clients",
+                 tool->broker);
     else if (result != 0)
         tool_say("%s", strerror(-result));
     else if (tool->json)

@@ -61,9 +61,11 @@ static seqpush_publisher_t *s_open(const tool_t *tool)
 static int s_report(const tool_t *tool, const char *id, int result, const seqpush_position_t *at)
 {
     if (result == -ETIMEDOUT)
-        tool_say("%s does not answer", tool->broker);
+        tool_say("%s does not answer: is it the broker's front, and the key one that it knows?",
+                 tool->broker);
     else if (result == -EPROTO)
-        tool_say("%s refuses it", tool->broker);
+        tool_say("%s refuses it: the key needs the role publisher or admin, and this client",
+                 tool->broker);
     else if (result != 0)
         tool_say("%s", strerror(-result));
     else if (tool->json) {

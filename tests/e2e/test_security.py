@@ -1,7 +1,9 @@
 """CURVE: who gets in, what each key may ask for, and what becomes of the others."""
 import os
+import resource
 import signal
 import subprocess
+from pathlib import Path
 
 import harness
 import pytest
@@ -86,6 +88,46 @@ def test_the_tool_pushes_and_receives_with_keys(realm, start_broker, tmp_path):
     assert out == lines
 
 
+def test_an_operator_with_a_key_skips_resets_and_detaches(realm, start_broker, tmp_path):
+    keys = {role: realm.keygen(role) for role in ("admin", "receiver")}
+    realm.sections["admin"] = section("admin", keys["admin"], "admin", clients="a-*", receivers="r*")
+    realm.sections["receiver"] = section("receiver", keys["receiver"], "receiver", clients="a-*",
+                                         receivers="r*", endpoints=ENDPOINTS)
+    publisher = realm.key("publisher", "publisher", clients="*")
+    gateway = realm.key("gateway", "receiver", clients="*", receivers="*", endpoints=ENDPOINTS)
+    broker = start_broker(config=realm.write())
+
+    def ask(role, *arguments):
+        return tool(*arguments, "--broker", broker.front, "--server-key", realm.server_key, "--key",
+                    tmp_path / f"{role}.key", check=False)
+
+    with Peer(broker, curve=publisher) as peer, Receiver(broker, "r", curve=gateway) as receiver, \
+            Receiver(broker, "other", curve=gateway) as other:
+        receiver.attach("a-1", "a-2")
+        other.attach("b-1")
+        peer.push(push("a-1", 2))
+        for arguments in (["detach", "r"], ["reset", "a-1", "1"]):
+            refused = ask("receiver", *arguments)
+            assert refused.returncode == 1 and b"refuses it: the key" in refused.stderr
+        for arguments in (["detach", "other"], ["skip", "b-1", "1", "1"]):
+            refused = ask("admin", *arguments)  # what its globs do not name
+            assert refused.returncode == 1 and b"refuses it: the key" in refused.stderr
+        strange = tmp_path / "strange.key"
+        realm.keygen("strange")
+        for arguments in (["detach", "r"], ["skip", "a-1", "1", "1"]):
+            unknown = tool(*arguments, "--timeout", "1", "--broker", broker.front, "--server-key",
+                           realm.server_key, "--key", strange, check=False)
+            assert unknown.returncode == 1 and b"the key one that it knows?" in unknown.stderr
+        assert ask("admin", "skip", "a-1", "1", "1").returncode == 0
+        assert [entry.seq for entry in receiver.take(1)] == [2]
+        assert ask("admin", "reset", "a-1", "1").returncode == 0
+        assert ask("admin", "detach", "r", "a-2").stdout == b"detached from r\n"
+        assert list(receiver.receive_unasked().detached.client_ids) == [b"a-2"]
+        assert ask("admin", "detach", "r").stdout == b"r is detached\n"
+        assert receiver.receive_unasked().detached.reason == "asked"
+        assert broker.metric("receivers") == 1
+
+
 def test_the_library_lets_only_the_broker_at_its_pull_socket(realm, start_broker, tmp_path):
     receiver = realm.keygen("receiver")
     realm.sections["r"] = section("r", receiver, "receiver", clients="*", receivers="*",
@@ -164,6 +206,26 @@ def test_a_wrong_file_of_keys_leaves_the_keys_as_they_are(secure, realm):
     secure.signal(signal.SIGHUP)
     secure.wait_for_line("the configuration stays as it is.*security/key/public")
     assert is_let_in(secure, secure.keys["publisher"])
+
+
+@pytest.mark.parametrize("spare", range(3))
+def test_a_reload_for_want_of_descriptors_lets_nobody_in(secure, realm, spare):
+    """However far it comes: the keys are then those from before, or those of the file."""
+    new = realm.key("new", "publisher", clients="*")
+    realm.write()
+    kept = resource.prlimit(secure.pid, resource.RLIMIT_NOFILE)
+    used = {int(path.name) for path in Path(f"/proc/{secure.pid}/fd").iterdir()}
+    free = [number for number in range(kept[0]) if number not in used][spare]
+    resource.prlimit(secure.pid, resource.RLIMIT_NOFILE, (free, kept[1]))
+    secure.signal(signal.SIGHUP)
+    secure.wait_for_line("SIGHUP: the configuration ")
+    resource.prlimit(secure.pid, resource.RLIMIT_NOFILE, kept)
+    changed = "security/key has changed" in secure.log
+    assert changed or not spare
+    assert is_let_in(secure, secure.keys["publisher"])
+    assert not is_let_in(secure, None)
+    assert not is_let_in(secure, Curve(realm.server_key))
+    assert is_let_in(secure, new) == changed
 
 
 # ---- what a key may ask for --------------------------------------------------------------------

@@ -9,6 +9,7 @@ import pytest
 from debugger import Stopped
 from harness import DEADLINE, SEQPUSHD, Broker, wait_until
 from peers import Peer, Receiver, push
+from realm import Realm
 
 WATCHDOG = 400  # ms
 FREE = ["--set", "front/bind=tcp://127.0.0.1:*", "--set", "http/bind=127.0.0.1:0"]
@@ -75,12 +76,14 @@ def test_without_a_watchdog_it_is_not_fed(manager, start_broker):
 
 @pytest.mark.parametrize("thread, name", [
     ("orderer", "the orderer"), ("front", "the front"), ("worker-1", "a worker"),
-    ("journal", "the journal")])
+    ("journal", "the journal"), ("gate", "the gate")])
 def test_the_watchdog_starves_while_an_actor_stands_still(manager, monkeypatch, start_broker,
                                                          thread, name, tmp_path):
     monkeypatch.setenv("WATCHDOG_USEC", str(WATCHDOG * 1000))
+    realm = Realm(tmp_path)
+    key = realm.key("publisher", "publisher", clients="*")
     broker = start_broker("workers/count=2", "journal/engine=lmdb", f"journal/path={tmp_path}/store",
-                          "front/own_thread=1")
+                          "front/own_thread=1", config=realm.write())
     for _ in range(3):
         hear(manager, "WATCHDOG=1")
     before = len(broker.lines)  # a busy machine may have had it stand still by itself
@@ -94,7 +97,7 @@ def test_the_watchdog_starves_while_an_actor_stands_still(manager, monkeypatch, 
         assert is_quiet(manager, 5 * WATCHDOG / 1000)
     broker.wait_for_line("all threads answer again")
     hear(manager, "WATCHDOG=1")
-    with Peer(broker) as peer:
+    with Peer(broker, curve=key) as peer:
         assert peer.push(push("c", 1)).push_ack.accepted == 1
 
 
