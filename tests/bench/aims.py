@@ -134,7 +134,7 @@ AIMS = [
     Aim("rate / Redis streams, 64 B", over(PEERS, "Redis streams"), least=6, goal=10),
     Aim("rate / mosquitto QoS 0, 64 B", over(PEERS, "mosquitto QoS 0"), least=24, goal=40),
     Aim("rate / mosquitto QoS 1, 64 B", over(PEERS, "mosquitto QoS 1"), least=45, goal=80),
-    *(Aim(f"rate / {name}, {size}", over(workload, peer, RATE, "journal"))
+    *(Aim(f"rate / {name}, {size}", over(workload, peer, RATE, "journal"), least=1)
       for workload, size in ((DISKS, "64 B"), (DISKS_KIB, "1 KiB"))
       for name, peer in (("Redis, appendfsync always", "Redis streams, appendfsync always"),
                          ("JetStream, sync always", "NATS JetStream, file, sync_interval always"),
