@@ -277,7 +277,7 @@ static bool s_run_front(broker_t *self)
         return self->front_actor != NULL;
     }
     pipe_hand_over(self->front_near);
-    return zsock_send(self->orderer_actor, "sp", "FRONT", self->front) == 0;
+    return zsock_send(self->orderer_actor, "spp", "FRONT", self->front, self->front_near) == 0;
 }
 
 static bool s_start_front(broker_t *self, char **error)

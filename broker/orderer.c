@@ -287,10 +287,10 @@ static void s_take_rules(orderer_t *self, zsock_t *control)
 //  From now on the front takes its turns in this thread.
 static void s_take_front(orderer_t *self, zsock_t *control)
 {
-    void *front = NULL;
-    zsock_recv(control, "p", &front);
+    void *front = NULL, *pipe = NULL;
+    zsock_recv(control, "pp", &front, &pipe);
+    pipe_take_over(pipe);
     self->front = front;
-    pipe_take_over(front_pipe(self->front));
 }
 
 static void s_take_access(orderer_t *self, zsock_t *control)

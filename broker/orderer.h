@@ -50,8 +50,8 @@ void orderer_destroy(orderer_t **self_p, uint32_t linger);
 //  - On DRAIN it refuses new pushes, and says DRAINED once all that was released to receivers which
 //    are there is acknowledged.
 //  - On ADD it has another worker, the next one, by the pipe whose pointer follows.
-//  - On FRONT it has the front whose pointer follows take its turns in this thread, and ends it at $TERM
-//    before it ends itself; on ACCESS it gives that front the table whose pointer follows.
+//  - On FRONT it has the front whose pointer follows, and then that of the front's pipe, take its turns in
+//    this thread, and ends it at $TERM before it ends itself; on ACCESS it gives that front the table whose pointer follows.
 //  - On RULES it takes over the rule_set_t that follows, for clients that come later.
 //  - On RESIZE as many workers as follow share the endpoints. Of each that is to have none any more
 //    it says RELEASED with its number when that is so; the pipe is then main's again.

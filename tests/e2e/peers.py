@@ -55,10 +55,12 @@ class Curve:
 class Peer:
     """A DEALER on the front socket. Replies that nobody asked for gather in `unasked`."""
 
-    def __init__(self, broker, kind=zmq.DEALER, curve=None):
+    def __init__(self, broker, kind=zmq.DEALER, curve=None, watch=0):
+        """`watch` are events of the connection that `monitor` is to tell, from its beginning on."""
         self.front = CONTEXT.socket(kind)
         self.front.linger = 0
         self.front.sndhwm = self.front.rcvhwm = 0
+        self.monitor = self.front.get_monitor_socket(watch) if watch else None
         if curve:
             curve.make_client(self.front)
         self.front.connect(broker if isinstance(broker, str) else broker.front)

@@ -1,4 +1,5 @@
 """Workers that come and go, and a configuration that is read again, while pushes go on."""
+import contextlib
 import random
 import resource
 import signal
@@ -58,7 +59,10 @@ def endpoints(broker):
 
 def threads_of(broker):
     """The names of the broker's workers, as the system knows them."""
-    names = [(t / "comm").read_text().strip() for t in Path(f"/proc/{broker.pid}/task").iterdir()]
+    names = set()
+    for thread in Path(f"/proc/{broker.pid}/task").iterdir():
+        with contextlib.suppress(OSError):  # it has just ended
+            names.add((thread / "comm").read_text().strip())
     return {name for name in names if name.startswith("worker-")}
 
 

@@ -44,14 +44,12 @@ def auth(broker, result):
 
 def is_let_in(broker, curve):
     """True if a peer gets an answer; False if it is turned away at a handshake, of which it tries more."""
-    with Peer(broker, curve=curve) as peer:
-        turned_away = peer.front.get_monitor_socket(zmq.EVENT_HANDSHAKE_FAILED_AUTH
-                                                    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
-                                                    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
-                                                    | zmq.EVENT_DISCONNECTED)
+    turned_away = (zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+                   | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_DISCONNECTED)
+    with Peer(broker, curve=curve, watch=turned_away) as peer:
         peer.send(heartbeat=wire.Heartbeat())
         poller = zmq.Poller()
-        poller.register(turned_away, zmq.POLLIN)
+        poller.register(peer.monitor, zmq.POLLIN)
         poller.register(peer.front, zmq.POLLIN)
         news = dict(poller.poll(harness.DEADLINE * 1000))
         assert news, "neither let in nor turned away"
