@@ -72,6 +72,12 @@ char *tool_client_id(const char *name, uint64_t number, uint64_t count);
 //  Writes "seqpush: message" and a newline to standard error. Any thread.
 void tool_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+//  Says that the broker's front does not answer, and what to look at.
+void tool_say_silent(const tool_t *tool);
+
+//  Says why there is no publisher for the broker, by `error` of seqpush_publisher_new.
+void tool_say_unusable(const tool_t *tool, int error);
+
 //  Does so for the first few of many complaints; `*count` is how many there have been.
 void tool_complain(uint64_t *count, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

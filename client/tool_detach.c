@@ -30,8 +30,7 @@ static size_t s_check_id(const char *what, const char *id)
 static void s_report(const tool_t *tool, const char *receiver, size_t count, int result)
 {
     if (result == -ETIMEDOUT)
-        tool_say("%s does not answer: is it the broker's front, and the key one that it knows?",
-                 tool->broker);
+        tool_say_silent(tool);
     else if (result == -ENOENT)
         tool_say("%s is not attached, or has none of these clients by name: seqpush explain CLIENT "
                  "tells who has one",
@@ -74,7 +73,7 @@ int detach_run(tool_t *tool, int argc, char **argv)
         .broker = tool->broker, .key_file = tool->key, .server_key = tool->server_key};
     seqpush_publisher_t *publisher = seqpush_publisher_new(&settings);
     if (!publisher) {
-        tool_say("%s: %s", tool->broker, strerror(errno));
+        tool_say_unusable(tool, errno);
         return TOOL_USAGE;
     }
     int result = s_detach(publisher, argv, operands - 1, timeout);

@@ -378,6 +378,8 @@ static int s_report(const pusher_t *self)
     else
         tool_print_json(stdout, json_incref(summary));
     json_decref(summary);
+    if (self->lines > self->too_large && self->decided == 0 && !self->failed && !tool_interrupted())
+        tool_say_silent(self->tool);
     uint64_t good = self->settings.confirm ? stats.delivered : s_good(&stats);
     return good == self->lines && !self->failed ? TOOL_OK : TOOL_BAD;
 }

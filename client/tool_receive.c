@@ -324,9 +324,12 @@ static bool s_wait_attached(taker_t *self)
                 seqpush_receiver_endpoint(self->library));
         return true;
     }
-    if (!tool_interrupted() && !self->taken_away)
+    uint64_t errors = seqpush_receiver_stats(self->library)->errors;
+    if (!tool_interrupted() && !self->taken_away && errors)
         tool_say("%s does not attach the clients (%llu errors)", self->tool->broker,
-                 (unsigned long long)seqpush_receiver_stats(self->library)->errors);
+                 (unsigned long long)errors);
+    else if (!tool_interrupted() && !self->taken_away)
+        tool_say_silent(self->tool);
     return false;
 }
 

@@ -54,15 +54,14 @@ static seqpush_publisher_t *s_open(const tool_t *tool)
         .broker = tool->broker, .key_file = tool->key, .server_key = tool->server_key};
     seqpush_publisher_t *publisher = seqpush_publisher_new(&options);
     if (!publisher)
-        tool_say("%s: %s", tool->broker, strerror(errno));
+        tool_say_unusable(tool, errno);
     return publisher;
 }
 
 static int s_report(const tool_t *tool, const char *id, int result, const seqpush_position_t *at)
 {
     if (result == -ETIMEDOUT)
-        tool_say("%s does not answer: is it the broker's front, and the key one that it knows?",
-                 tool->broker);
+        tool_say_silent(tool);
     else if (result == -EPROTO)
         tool_say("%s refuses it: the key needs the role publisher or admin, and this client",
                  tool->broker);

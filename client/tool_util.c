@@ -1,6 +1,7 @@
 /*  tool_util.c - messages, JSON, time and signals for the commands of the tool */
 
 #include "tool.h"
+#include <errno.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdarg.h>
@@ -25,6 +26,21 @@ void tool_say(const char *format, ...)
     va_start(arguments, format);
     s_say(format, arguments);
     va_end(arguments);
+}
+
+//  A key that the broker does not know looks the same as no broker.
+void tool_say_silent(const tool_t *tool)
+{
+    tool_say("%s does not answer: is it the broker's front%s?", tool->broker,
+             tool->key ? ", and the key one that it knows" : "");
+}
+
+void tool_say_unusable(const tool_t *tool, int error)
+{
+    if (error == EINVAL)
+        tool_say("'%s' is no endpoint such as tcp://127.0.0.1:5570", tool->broker);
+    else
+        tool_say("%s: %s", error == EACCES ? tool->key : tool->broker, strerror(error));
 }
 
 void tool_complain(uint64_t *count, const char *format, ...)

@@ -139,6 +139,16 @@ def test_without_a_broker_they_say_where_to_look(command):
     assert done.returncode == 1 and b"Is seqpushd running, and --http its address?" in done.stderr
 
 
+@pytest.mark.parametrize("command", [["push", "--client", "ann"], ["receive", "--client", "ann"],
+                                     ["skip", "ann", "1", "1"], ["reset", "ann", "1"],
+                                     ["detach", "gate"]])
+def test_without_an_answer_they_say_what_to_look_at(command):
+    silent = tool(*command, "--broker", "tcp://127.0.0.1:1", "--timeout", "1", stdin=b"x\n", check=False)
+    assert silent.returncode in (1, 3) and b"does not answer: is it the broker's front?" in silent.stderr
+    wrong = tool(*command, "--broker", "nonsense", stdin=b"x\n", check=False)
+    assert wrong.returncode in (2, 3) and b"nonsense" in wrong.stderr
+
+
 def test_top_is_plain_where_it_is_piped(broker, peer):
     peer.push(push("ann", 2))
     text = says(broker, "top", "--count", "2", "--interval", "1100")
