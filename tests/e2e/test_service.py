@@ -175,6 +175,8 @@ def test_the_rate_of_the_log_can_be_reloaded(start_broker, tmp_path):
     conf.write_text("log\n    rate = 1000000\n")
     broker.signal(signal.SIGHUP)
     broker.wait_for_line("log/rate was 1 and is 1000000 from now on")
+    broker.signal(signal.SIGHUP)  # one after the other: when this one is read, the first holds
+    wait_until(lambda: sum("the configuration was read" in line for line in broker.lines) == 2, "both")
     with Peer(broker) as peer:
         peer.push_all(push(f"c{i}", 2) for i in range(50))
     wait_until(lambda: sum(" waits for seq " in line for line in broker.lines) == 50, "all alarms")
