@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #define PACE_WAIT 200000000LL //  ns that a push may wait, about
-#define PACE_LEAST 4096 //  pushes that a publisher has credit for at any rate, unless it is `most`
+#define PACE_LEAST 8192 //  pushes that a publisher has credit for at any rate, unless it is `most`
 
 //  What a publisher begins with that may have `most` in the end.
 uint32_t pace_begin(uint32_t most);

@@ -85,8 +85,8 @@ AIMS = [
     Aim("rate / forwarder, 1 KiB, 1 a frame", over(KIB_SINGLE, "forwarder"), least=0.45, goal=0.60),
     Aim("rate / one lock, which keeps too", over(SHUFFLED, KEEPING), least=2.2, goal=4),
     Aim("CPU / one lock, which keeps too", over(SHUFFLED, KEEPING, CPU), most=0.40, goal=0.25),
-    Aim("rate / one lock, which keeps nothing", over(SHUFFLED, "onelock")),
-    Aim("CPU / one lock, which keeps nothing", over(SHUFFLED, "onelock", CPU)),
+    Aim("rate / one lock, which keeps nothing", over(SHUFFLED, "onelock"), least=2.2, goal=4),
+    Aim("CPU / one lock, which keeps nothing", over(SHUFFLED, "onelock", CPU), most=0.40, goal=0.25),
     Aim("enqueue p99 at half the peak, us", figure(ENQUEUE, "immediate", "enqueue_p99_us"),
         most=100, goal=30),
     Aim("enqueue p99.9 at half the peak, us", figure(ENQUEUE, "immediate", "enqueue_p999_us"),
@@ -134,7 +134,7 @@ AIMS = [
     Aim("rate / Redis streams, 64 B", over(PEERS, "Redis streams"), least=6, goal=10),
     Aim("rate / mosquitto QoS 0, 64 B", over(PEERS, "mosquitto QoS 0"), least=24, goal=40),
     Aim("rate / mosquitto QoS 1, 64 B", over(PEERS, "mosquitto QoS 1"), least=45, goal=80),
-    *(Aim(f"rate / {name}, {size}", over(workload, peer, RATE, "journal"))
+    *(Aim(f"rate / {name}, {size}", over(workload, peer, RATE, "journal"), least=1)
       for workload, size in ((DISKS, "64 B"), (DISKS_KIB, "1 KiB"))
       for name, peer in (("Redis, appendfsync always", "Redis streams, appendfsync always"),
                          ("JetStream, sync always", "NATS JetStream, file, sync_interval always"),

@@ -219,16 +219,18 @@ def peers(scale):
     job = Job(scale.count // 4, shuffle=1)
     kib = {name: counterparts.PEERS[name] for name in ("NATS core",)}
     return {**measure(PEERS, job, **counterparts.PEERS, broker=broker),
-            **measure(PEERS_KIB, job.but(size=1024), **kib, broker=broker),
-            **on_disk(Job(scale.count // 8, shuffle=1))}
+            **measure(PEERS_KIB, job.but(size=1024), **kib, broker=broker)}
 
 
-def on_disk(job):
-    """Those that keep what they answered for, on the same disk."""
-    runs = {**counterparts.peers_on_disk(), "journal": counterparts.journalled}
+def disks(scale):
+    """Those that keep what they answered for, on the same disk, and the broker that does not."""
+    job = Job(scale.count // 8, shuffle=1)
+    runs = {**counterparts.peers_on_disk(), "broker": broker, "journal": counterparts.journalled}
     return {**measure(DISKS, job, **runs), **measure(DISKS_KIB, job.but(size=1024), **runs)}
 
 
-#  In this order; those in the second line are measured once, not in each round.
+#  In this order; those in the second line are measured once, not in each round,
+#  those in the third only with --peers or by name.
 EVERY_ROUND = {part.__name__: part for part in (throughput, workers, latency, trickle, stopped)}
 ONCE = {part.__name__: part for part in (replaced, clients, scrape, journal, restart)}
+PEERS_TOO = {part.__name__: part for part in (peers, disks)}

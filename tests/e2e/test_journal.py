@@ -247,7 +247,7 @@ def test_pushes_of_a_new_epoch_follow_its_reset(journal):
 
 def test_a_publisher_begins_with_little_credit_and_gets_more(journal):
     with Peer(journal.start("front/publisher_credit=20000")) as publisher:
-        assert 4096 <= publisher.push(push("a", 1)).push_ack.credit < 20000
+        assert 8192 <= publisher.push(push("a", 1)).push_ack.credit < 20000
         clients = itertools.count()
 
         def has_all_of_it():

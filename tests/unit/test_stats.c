@@ -592,7 +592,7 @@ static void requests_get_their_status(void **state)
         {"HEAD", "/healthz", NULL, 200, ""},
         {"HEAD", "/metrics", NULL, 200, ""},
         {"GET", "/readyz", NULL, 503, "not ready\n"},
-        {"GET", "/", NULL, 404, "not found\n"},
+        {"GET", "/index.html", NULL, 404, "not found\n"},
         {"GET", "/metrics/", NULL, 404, "not found\n"},
         {"GET", "/api/status/../../etc/passwd", NULL, 404, "not found\n"},
         {"HEAD", "/nothing", NULL, 404, ""},
