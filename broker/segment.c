@@ -84,7 +84,7 @@ static bool s_get_body(journal_op_t *op, const uint8_t *body, uint32_t size)
     }
     op->bytes = body;
     op->size = size;
-    return true;
+    return size == 0 || op->kind == JOURNAL_PUSH || op->kind == JOURNAL_POSITION;
 }
 
 size_t segment_get(const uint8_t *at, size_t left, journal_op_t *op)

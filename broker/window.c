@@ -53,7 +53,7 @@ bool window_put(window_t *self, uint64_t next, uint64_t seq, window_place_t push
     if (!s_reach(self, next, seq - next + 1))
         return false;
     window_place_t *place = window_at(self, next, seq);
-    assert(!place->frame && place->size == 0);
+    assert(place && !place->frame && place->size == 0);
     *place = push;
     self->held++;
     return true;
@@ -64,7 +64,7 @@ bool window_mark(window_t *self, uint64_t next, uint64_t seq)
     if (!s_reach(self, next, seq - next + 1))
         return false;
     window_place_t *place = window_at(self, next, seq);
-    assert(!place->frame && place->size == 0);
+    assert(place && !place->frame && place->size == 0);
     place->size = WINDOW_GIVEN_UP;
     self->marks++;
     return true;

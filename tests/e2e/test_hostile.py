@@ -1,5 +1,8 @@
 """What a peer, a log reader or a small machine may do to the broker beside sending bad requests."""
+import functools
+import itertools
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -286,3 +289,46 @@ def test_a_reply_that_is_read_is_not_counted_as_unread(start_broker):
         for _ in range(200):  # some MiB of replies
             assert peer.push(*[push("x" * 64, 1 << 60)] * 1000).push_ack.rejected
     assert broker.metric("replies_total", result="full") == 0
+
+
+# ---- crafted ids -------------------------------------------------------------------------------
+
+
+def colliding(step, start=5381, blocks=15):
+    """2^15 ids that a hash without a key, `step (hash, byte)` for each byte, cannot tell apart: in each
+    place one of two blocks, after both of which the hash is the same."""
+    ids, state = [b""], start
+    for _ in range(blocks):
+        seen = {}
+        for block in itertools.product(b"0123456789abcdefghijklmnopqrstuvwxyz"
+                                       b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", repeat=2):
+            after = functools.reduce(step, block, state)
+            if after in seen:
+                break
+            seen[after] = block
+        ids = [id_ + bytes(tail) for id_ in ids for tail in (seen[after], block)]
+        state = after
+    return ids
+
+
+MASK = 0xffffffff
+UNKEYED = {"times 33, plus": lambda hash_, byte: (33 * hash_ + byte) & MASK,
+           "times 33, xor": lambda hash_, byte: (33 * hash_ ^ byte) & MASK}
+
+
+@pytest.mark.parametrize("step", UNKEYED.values(), ids=UNKEYED)
+def test_ids_that_are_crafted_to_collide_cost_what_others_do(broker, peer, step):
+    """In a table by such a hash each of them would be compared with all the others."""
+    crafted = colliding(step)
+    assert len({functools.reduce(step, id_, 5381) for id_ in crafted}) == 1
+    assert len(set(crafted)) == len(crafted) == 32768
+    others = [secrets.token_bytes(len(crafted[0])) for _ in crafted]
+
+    def cost(ids):
+        before = broker.processor_time()
+        peer.push_all(push(id_, 1) for id_ in ids)
+        return broker.processor_time() - before
+
+    usual = cost(others)
+    assert cost(crafted) < 3 * usual + 1
+    assert broker.metric("clients") == 2 * len(crafted)
