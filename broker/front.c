@@ -15,6 +15,7 @@
 #define FRONT_IO_THREAD 1 //  the first; PUSH sockets have the second
 #define FRAMES_A_TURN 64 //  and
 #define PUSHES_A_TURN 1024 //  or a few more: what waits behind them waits longer
+#define PUSHES_AT_ONCE 64 //  or a few more: each waits until all are read and those before it decided
 #define SWEEP_EVERY 1000000000LL //  ns
 #define PUBLISHES_FOR 10000000000LL //  ns without a push until a peer is no publisher any more
 #define FORGET_AFTER 120000000000LL //  ns without a word until a peer is forgotten
@@ -33,7 +34,8 @@ struct front {
     peer_table_t peers;
     peer_t *owed; //  peers for which a PushAck is gathered
     uint64_t undecided; //  requests that are with the orderer
-    uint32_t taken; //  pushes, in this turn
+    uint32_t frames; //  read in this turn
+    uint32_t taken; //  pushes and positions, in this turn
     int64_t swept_at;
     int64_t ends_at; //  when it reads no more, at latest; 0: it goes on
     int64_t busy_at; //  then: when there was something to do
@@ -367,6 +369,14 @@ static void s_bound(const front_t *self, peer_t *peer, request_t *request, int64
         s_cut(request, taken, allowance_wait(peer->full_at, rate, wanted - taken, now));
 }
 
+//  How many pushes it takes as long to decide as.
+static uint32_t s_work(const request_t *request)
+{
+    if (request->kind == REQUEST_ACK)
+        return (uint32_t)(request->body->ack->n_positions + request->body->ack->n_missing);
+    return request->count;
+}
+
 static void s_put(front_t *self, request_t *request, uint32_t weight)
 {
     self->undecided++;
@@ -382,8 +392,8 @@ static void s_pass_on(front_t *self, peer_t *peer, request_t *request, int64_t n
         peer->pushed_at = now;
         s_bound(self, peer, request, now);
         peer->undecided += request->count;
-        self->taken += request->count;
     }
+    self->taken += s_work(request);
     size_t size = frame_size(request->frame);
     s_put(self, request, 1 + (uint32_t)(size >> 12));
 }
@@ -534,12 +544,16 @@ static bool s_take_one(front_t *self)
     return frames > 0;
 }
 
-static bool s_take_requests(front_t *self)
+bool front_read(front_t *self)
 {
-    self->taken = 0;
-    for (int i = 0; i < FRAMES_A_TURN && self->taken < PUSHES_A_TURN; i++)
-        if (!pipe_has_credit(self->settings.orderer) || !s_take_one(self))
-            return i > 0;
+    uint32_t enough = self->taken + PUSHES_AT_ONCE, frames = self->frames;
+    enough = enough < PUSHES_A_TURN ? enough : PUSHES_A_TURN;
+    while (!self->deaf && self->frames < FRAMES_A_TURN && self->taken < enough &&
+           pipe_has_credit(self->settings.orderer) && s_take_one(self))
+        self->frames++;
+    if (self->frames == frames)
+        return false;
+    pipe_flush(self->settings.orderer);
     return true;
 }
 
@@ -570,8 +584,8 @@ static void s_look_at_end(front_t *self, bool busy, int64_t now)
 
 bool front_turn(front_t *self)
 {
-    bool busy = s_take_replies(self);
-    busy |= !self->deaf && s_take_requests(self);
+    bool busy = s_take_replies(self), read = self->frames > 0;
+    self->frames = self->taken = 0;
     pipe_flush(self->settings.orderer);
     door_look(self->door);
     if (!self->peers.by_route && !self->ends_at)
@@ -580,7 +594,7 @@ bool front_turn(front_t *self)
     if (now - self->swept_at > SWEEP_EVERY)
         s_sweep(self, now);
     if (self->ends_at)
-        s_look_at_end(self, busy, now);
+        s_look_at_end(self, busy || read, now);
     return busy;
 }
 
@@ -659,7 +673,10 @@ void front_run(zsock_t *control, void *args)
     pthread_setname_np(pthread_self(), "front");
     zsock_signal(control, 0);
     unsigned turn = 0;
-    for (bool busy = true; !front_ended(self); busy = front_turn(self)) {
+    while (!front_ended(self)) {
+        bool busy = front_turn(self);
+        while (front_read(self))
+            busy = true;
         if (!busy)
             s_wait(self, control);
         else if (++turn % CONTROL_EVERY == 0)

@@ -45,9 +45,13 @@ const char *front_endpoints(const front_t *self);
 //  After the actor has ended. Replies that ZeroMQ has taken have `linger` ms to leave.
 void front_destroy(front_t **self_p, uint32_t linger);
 
-//  A turn: replies out, requests in, as far as there are any. Returns false if there were none; then
-//  it waits until its pipe or one of its items has something, or its timeout is up. Its thread.
+//  Begins a turn: replies out. Returns false if there were none; if nothing is read either, it waits until
+//  the pipe or one of the items has something, or the timeout is up. Its thread.
 bool front_turn(front_t *self);
+
+//  Reads a few requests and passes them to the orderer, which decides them best before more are read.
+//  Returns false if there are none, or enough were read in this turn. Its thread.
+bool front_read(front_t *self);
 
 //  Its end of the pipe to the orderer, to wait for. Owned by the front. Its thread.
 pipe_t *front_pipe(const front_t *self);

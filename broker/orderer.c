@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHAINS_A_TURN 1 //  chains of requests taken before dispatches go out
 #define LAST_WITHIN 1000000000 //  ns that the journal has for what it is told at the end
 #define DRAIN_LOOK 5000000 //  ns between looks at what a drain waits for
 
@@ -197,18 +196,15 @@ static void s_keep_all(orderer_t *self, pipe_item_t *item, int64_t now)
 
 static bool s_take_requests(orderer_t *self, int64_t now)
 {
-    for (int i = 0; i < CHAINS_A_TURN; i++) {
-        int64_t waited;
-        pipe_item_t *item = pipe_take(self->settings.front, &waited);
-        if (!item)
-            return i > 0;
-        histogram_add(&self->stats->request_wait, (uint64_t)waited, 1);
-        if (self->keeper)
-            s_keep_all(self, item, now);
-        else
-            s_decide_chain(self, item, now);
-        pipe_flush(self->settings.front);
-    }
+    int64_t waited;
+    pipe_item_t *item = pipe_take(self->settings.front, &waited);
+    if (!item)
+        return false;
+    histogram_add(&self->stats->request_wait, (uint64_t)waited, 1);
+    if (self->keeper)
+        s_keep_all(self, item, now);
+    else
+        s_decide_chain(self, item, now);
     return true;
 }
 
@@ -399,6 +395,8 @@ static bool s_turn(orderer_t *self, zsock_t *control)
     if (self->keeper)
         busy |= s_take_kept(self, now);
     busy |= s_take_requests(self, now);
+    while (self->front && front_read(self->front))
+        busy |= s_take_requests(self, pipe_clock());
     busy |= inquiry_answer(self->settings.inquiry, self->core, now);
     if (core_next_tick(self->core) <= now)
         core_tick(self->core, now);
