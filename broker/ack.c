@@ -2,11 +2,13 @@
 
 #include "core_state.h"
 
+#define AHEAD 16 //  acks that are looked at before they are taken; a power of two
+#define STEP 3 //  of those between two looks at one
+
 //  The client with this id if it is the receiver's; counts if it is not.
 static client_t *s_own_client(core_t *self, receiver_t *receiver, const void *id, size_t id_size,
-                              int64_t now)
+                              uint64_t hash, int64_t now)
 {
-    uint64_t hash = request_hash(self->settings.key, id, id_size);
     client_t *client = client_list_get(self, id, id_size, hash, false, 0);
     if (client && client->receiver == receiver) {
         client->active = client_ms(now);
@@ -70,23 +72,62 @@ static bool s_ack(core_t *self, client_t *client, position_t position, int64_t n
     return true;
 }
 
-void core_ack(core_t *self, receiver_t *receiver, const void *id, size_t id_size,
-              position_t position, int64_t now)
+static void s_take(core_t *self, receiver_t *receiver, const core_ack_t *ack, uint64_t hash,
+                   int64_t now)
 {
-    client_t *client = s_own_client(self, receiver, id, id_size, now);
+    client_t *client = s_own_client(self, receiver, ack->id, ack->id_size, hash, now);
     if (!client || delivery_is_unacked(client))
         return;
-    if (!s_ack(self, client, position, now))
+    if (!s_ack(self, client, ack->position, now))
         stats_add(&self->stats->acks_beyond, 1);
     delivery_offer(self, client);
     delivery_wake(self, receiver);
     client_rest(client);
 }
 
+//  What an ack touches last: the oldest entry that is retained, and then its frame.
+static void s_prefetch_oldest(const client_t *client, bool frame)
+{
+    if (!client || !client->flow->retained.count)
+        return;
+    const retained_entry_t *oldest = retained_at(&client->flow->retained, 0);
+    __builtin_prefetch(frame ? (const void *)oldest->frame : oldest, 1);
+}
+
+static const client_t *s_guess(const core_t *self, const uint64_t hashes[AHEAD], size_t at)
+{
+    return client_table_guess(&self->clients, hashes[at % AHEAD]);
+}
+
+//  All that acks touch is random memory, and each step needs what the one before it has fetched: so each
+//  ack is looked at in five steps, while others are taken.
+void core_ack(core_t *self, receiver_t *receiver, const core_ack_t *acks, size_t count, int64_t now)
+{
+    uint64_t hashes[AHEAD];
+    for (size_t i = 0; i < count + AHEAD - 1; i++) {
+        if (i < count) {
+            hashes[i % AHEAD] = request_hash(self->settings.key, acks[i].id, acks[i].id_size);
+            client_table_prefetch(&self->clients, hashes[i % AHEAD]);
+        }
+        if (i - STEP < count)
+            client_prefetch(s_guess(self, hashes, i - STEP));
+        if (i - 2 * STEP < count)
+            client_prefetch_flow(s_guess(self, hashes, i - 2 * STEP));
+        if (i - 3 * STEP < count)
+            s_prefetch_oldest(s_guess(self, hashes, i - 3 * STEP), false);
+        if (i - 4 * STEP < count)
+            s_prefetch_oldest(s_guess(self, hashes, i - 4 * STEP), true);
+        size_t at = i - (AHEAD - 1);
+        if (at < count)
+            s_take(self, receiver, &acks[at], hashes[at % AHEAD], now);
+    }
+}
+
 void core_missing(core_t *self, receiver_t *receiver, const void *id, size_t id_size,
                   position_t position, int64_t now)
 {
-    client_t *client = s_own_client(self, receiver, id, id_size, now);
+    uint64_t hash = request_hash(self->settings.key, id, id_size);
+    client_t *client = s_own_client(self, receiver, id, id_size, hash, now);
     if (!client || delivery_is_unacked(client))
         return;
     if (!s_ack(self, client, position, now)) {

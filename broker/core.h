@@ -205,9 +205,15 @@ receiver_t *core_receiver(core_t *self, const void *id, size_t id_size);
 //  The receiver gave a sign of life.
 void core_heard(receiver_t *receiver, int64_t now);
 
-//  A cumulative ack of one client; what it cannot cover is counted and ignored.
-void core_ack(core_t *self, receiver_t *receiver, const void *id, size_t id_size,
-              position_t position, int64_t now);
+//  Cumulative acks, each of one client; what one cannot cover is counted and ignored.
+typedef struct {
+    const void *id;
+    size_t id_size;
+    position_t position;
+} core_ack_t;
+
+void core_ack(core_t *self, receiver_t *receiver, const core_ack_t *acks, size_t count,
+              int64_t now);
 
 //  The receiver lacks what follows the position: delivery of the client goes back to there, once until
 //  something is acknowledged. If that is lost too, the ack that does not come takes it back.

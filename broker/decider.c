@@ -6,6 +6,7 @@
 #include "reply.h"
 #include <stdlib.h>
 
+#define ACKS_AT_ONCE 256
 #define SPARSE_ROOM 4096 //  bytes of a frame that may be something else than its pushes
 
 //  ---- pushes ------------------------------------------------------------------------------------
@@ -343,6 +344,18 @@ static void s_detach(const decider_t *self, request_t *request)
     s_reply(self, request, &reply);
 }
 
+static void s_ack_some(const decider_t *self, receiver_t *receiver,
+                       Seqpush__V1__Position *const *positions, size_t count, int64_t now)
+{
+    core_ack_t acks[ACKS_AT_ONCE];
+    count = count < ACKS_AT_ONCE ? count : ACKS_AT_ONCE;
+    for (size_t i = 0; i < count; i++) {
+        const Seqpush__V1__Position *at = positions[i];
+        acks[i] = (core_ack_t){at->client_id.data, at->client_id.len, {at->epoch, at->seq}};
+    }
+    core_ack(self->core, receiver, acks, count, now);
+}
+
 static void s_ack(const decider_t *self, request_t *request, int64_t now)
 {
     const Seqpush__V1__DeliveryAck *ack = request->body->ack;
@@ -350,11 +363,8 @@ static void s_ack(const decider_t *self, request_t *request, int64_t now)
     if (!receiver)
         return;
     core_heard(receiver, now);
-    for (size_t i = 0; i < ack->n_positions; i++) {
-        const Seqpush__V1__Position *at = ack->positions[i];
-        core_ack(self->core, receiver, at->client_id.data, at->client_id.len,
-                 (position_t){at->epoch, at->seq}, now);
-    }
+    for (size_t i = 0; i < ack->n_positions; i += ACKS_AT_ONCE)
+        s_ack_some(self, receiver, &ack->positions[i], ack->n_positions - i, now);
     for (size_t i = 0; i < ack->n_missing; i++) {
         const Seqpush__V1__Position *at = ack->missing[i];
         core_missing(self->core, receiver, at->client_id.data, at->client_id.len,

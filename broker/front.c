@@ -15,7 +15,8 @@
 #define FRONT_IO_THREAD 1 //  the first; PUSH sockets have the second
 #define FRAMES_A_TURN 64 //  and
 #define PUSHES_A_TURN 1024 //  or a few more: what waits behind them waits longer
-#define PUSHES_AT_ONCE 64 //  or a few more: each waits until all are read and those before it decided
+#define PUSHES_AT_ONCE \
+    64 //  or a few more: each waits until all are read and those before it decided
 #define SWEEP_EVERY 1000000000LL //  ns
 #define PUBLISHES_FOR 10000000000LL //  ns without a push until a peer is no publisher any more
 #define FORGET_AFTER 120000000000LL //  ns without a word until a peer is forgotten
@@ -35,7 +36,8 @@ struct front {
     peer_t *owed; //  peers for which a PushAck is gathered
     uint64_t undecided; //  requests that are with the orderer
     uint32_t frames; //  read in this turn
-    uint32_t taken; //  pushes and positions, in this turn
+    uint32_t taken; //  pushes, in this turn
+    uint32_t work; //  that was read at once, in pushes
     int64_t swept_at;
     int64_t ends_at; //  when it reads no more, at latest; 0: it goes on
     int64_t busy_at; //  then: when there was something to do
@@ -392,8 +394,9 @@ static void s_pass_on(front_t *self, peer_t *peer, request_t *request, int64_t n
         peer->pushed_at = now;
         s_bound(self, peer, request, now);
         peer->undecided += request->count;
+        self->taken += request->count;
     }
-    self->taken += s_work(request);
+    self->work += s_work(request);
     size_t size = frame_size(request->frame);
     s_put(self, request, 1 + (uint32_t)(size >> 12));
 }
@@ -546,10 +549,11 @@ static bool s_take_one(front_t *self)
 
 bool front_read(front_t *self)
 {
-    uint32_t enough = self->taken + PUSHES_AT_ONCE, frames = self->frames;
-    enough = enough < PUSHES_A_TURN ? enough : PUSHES_A_TURN;
-    while (!self->deaf && self->frames < FRAMES_A_TURN && self->taken < enough &&
-           pipe_has_credit(self->settings.orderer) && s_take_one(self))
+    uint32_t frames = self->frames;
+    self->work = 0;
+    while (!self->deaf && self->frames < FRAMES_A_TURN && self->taken < PUSHES_A_TURN &&
+           self->work < PUSHES_AT_ONCE && pipe_has_credit(self->settings.orderer) &&
+           s_take_one(self))
         self->frames++;
     if (self->frames == frames)
         return false;

@@ -26,20 +26,13 @@ void core_prefetch_slot(const core_t *self, const push_t *push)
 
 void core_prefetch_client(const core_t *self, const push_t *push)
 {
-    const client_t *client = client_table_guess(&self->clients, push->hash);
     __builtin_prefetch(push->id);
-    //  From the timer to the id.
-    const char *from = (const char *)client + offsetof(client_t, timer);
-    for (size_t at = 0; client && at < offsetof(client_t, id) + 16 - offsetof(client_t, timer);
-         at += 64)
-        __builtin_prefetch(from + at, 1);
+    client_prefetch(client_table_guess(&self->clients, push->hash));
 }
 
 void core_prefetch_flow(const core_t *self, const push_t *push)
 {
-    const client_t *client = client_table_guess(&self->clients, push->hash);
-    for (size_t line = 0; client && line < sizeof(client_flow_t); line += 64)
-        __builtin_prefetch((const char *)client->flow + line);
+    client_prefetch_flow(client_table_guess(&self->clients, push->hash));
 }
 
 void core_prefetch_places(const core_t *self, const push_t *push, const frame_t *frame)

@@ -56,8 +56,8 @@ lane_t *lanes_get(lanes_t *self, const seqpush_push_t *push)
 static void s_drop_first(lane_t *lane)
 {
     lane_push_t *first = lane->waiting;
-    if (lane->last_held == first)
-        lane->last_held = NULL;
+    if (lane->last_refused == first)
+        lane->last_refused = NULL;
     DL_DELETE(lane->waiting, first);
     free(first);
 }
@@ -84,13 +84,15 @@ static bool s_is_after(const lane_push_t *push, uint64_t epoch, uint64_t order)
     return push->epoch > epoch || (push->epoch == epoch && push->order > order);
 }
 
-//  The push after which a place belongs, NULL for the front. Pushes come in runs, so the search
-//  begins at the last one that was held and is short.
-static lane_push_t *s_predecessor(const lane_t *lane, uint64_t epoch, uint64_t order)
+//  The push after which a place belongs, NULL for the front. What is refused comes in runs and belongs near
+//  the front, what is new belongs near the end: the search begins there and is short.
+static lane_push_t *s_predecessor(const lane_t *lane, uint64_t epoch, uint64_t order, bool refused)
 {
-    lane_push_t *at = lane->last_held;
-    if (!at && lane->waiting)
-        at = lane->waiting->prev; //  the last one
+    lane_push_t *at = lane->waiting;
+    if (refused && lane->last_refused)
+        at = lane->last_refused;
+    else if (at && !refused)
+        at = at->prev; //  the last one
     while (at && at->next && !s_is_after(at->next, epoch, order))
         at = at->next;
     while (at && s_is_after(at, epoch, order))
@@ -112,21 +114,24 @@ static lane_push_t *s_encode(const seqpush_push_t *push, uint64_t order)
     return held;
 }
 
-static lane_push_t *s_hold(lanes_t *self, lane_t *lane, const seqpush_push_t *push, uint64_t order)
+static bool s_hold(lanes_t *self, lane_t *lane, const seqpush_push_t *push, uint64_t order,
+                   bool refused)
 {
     lane_push_t *held = s_encode(push, order);
     if (!held)
-        return NULL;
-    lane_push_t *predecessor = s_predecessor(lane, held->epoch, order);
+        return false;
+    held->refused = refused;
+    lane_push_t *predecessor = s_predecessor(lane, held->epoch, order, refused);
     DL_APPEND_ELEM(lane->waiting, predecessor, held);
-    lane->last_held = held;
+    if (refused)
+        lane->last_refused = held;
     if (lane_is_behind(lane, held->epoch, order)) {
         lane->low_epoch = held->epoch;
         lane->low_order = order;
     }
     self->held++;
     self->held_bytes += held->size;
-    return held;
+    return true;
 }
 
 //  ---- letting out -------------------------------------------------------------------------------
@@ -235,7 +240,7 @@ bool lanes_repair(lanes_t *self, const seqpush_push_t *first, uint64_t last)
 
 bool lanes_put(lanes_t *self, lane_t *lane, const seqpush_push_t *push)
 {
-    if (!s_hold(self, lane, push, push->seq ? push->seq : lane->handed_in))
+    if (!s_hold(self, lane, push, push->seq ? push->seq : lane->handed_in, false))
         return false;
     lane->handed_in += push->seq == 0;
     if (!lane->pausing)
@@ -248,10 +253,8 @@ bool lanes_put(lanes_t *self, lane_t *lane, const seqpush_push_t *push)
 static bool s_take_back(lanes_t *self, lane_t *lane, const seqpush_push_t *push,
                         uint32_t retry_after_ms)
 {
-    lane_push_t *held = s_hold(self, lane, push, push->seq ? push->seq : lane->deciding);
-    if (!held)
+    if (!s_hold(self, lane, push, push->seq ? push->seq : lane->deciding, true))
         return false;
-    held->refused = true;
     s_back_off(self, lane, retry_after_ms);
     return true;
 }

@@ -26,7 +26,7 @@ typedef struct lane {
     struct lane *prev; //  in the list of lanes that pause
     struct lane *next;
     lane_push_t *waiting; //  ascending by epoch, then order
-    lane_push_t *last_held; //  near which the next one probably belongs, or NULL
+    lane_push_t *last_refused; //  that was taken back, or NULL: near it the next one belongs
     uint32_t sent; //  pushes let out and not yet decided
     uint32_t allowance; //  pushes that may be let out undecided
     uint64_t serial; //  of the last batch that took one

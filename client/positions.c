@@ -23,12 +23,13 @@ unsigned positions_hash(const void *id, size_t size)
 
 position_t *positions_find(positions_t *self, const void *id, size_t id_size)
 {
-    position_t *position = self->last;
-    if (position && position->id_size == id_size && memcmp(position->id, id, id_size) == 0)
-        return position;
-    HASH_FIND(hh, self->table, id, id_size, position);
-    if (position)
-        self->last = position;
+    return positions_find_hashed(self, id, id_size, positions_hash(id, id_size));
+}
+
+position_t *positions_find_hashed(positions_t *self, const void *id, size_t id_size, unsigned hash)
+{
+    position_t *position;
+    HASH_FIND_BYHASHVALUE(hh, self->table, id, id_size, hash, position);
     return position;
 }
 
@@ -68,5 +69,4 @@ void positions_fini(positions_t *self)
         HASH_DEL(self->table, position);
         free(position);
     }
-    self->last = NULL;
 }

@@ -47,7 +47,6 @@ typedef struct position {
 //  The table; begin with zeros.
 typedef struct {
     position_t *table;
-    position_t *last; //  the last one looked up
 } positions_t;
 
 //  Puts a position into a list, and out of the one in which it was. NULL: into none.
@@ -100,6 +99,30 @@ static inline entry_verdict_t position_judge(const position_t *self, const deliv
 
 //  A client's position, or NULL.
 position_t *positions_find(positions_t *self, const void *id, size_t id_size);
+
+//  The same by the id's hash, as positions_hash makes it.
+position_t *positions_find_hashed(positions_t *self, const void *id, size_t id_size, unsigned hash);
+
+//  Brings into the cache what a look-up by this hash will read, in two steps: where it begins, and the
+//  position that it most often ends at.
+static inline void positions_prefetch_slot(const positions_t *self, unsigned hash)
+{
+    const UT_hash_table *table = self->table ? self->table->hh.tbl : NULL;
+    if (table)
+        __builtin_prefetch(&table->buckets[hash & (table->num_buckets - 1)]);
+}
+
+static inline void positions_prefetch(const positions_t *self, unsigned hash)
+{
+    const UT_hash_table *table = self->table ? self->table->hh.tbl : NULL;
+    const char *at =
+        table ? (const char *)table->buckets[hash & (table->num_buckets - 1)].hh_head : NULL;
+    if (!at)
+        return;
+    at -= table->hho;
+    for (size_t line = 0; line < sizeof(position_t); line += 64)
+        __builtin_prefetch(at + line, 1);
+}
 
 //  A client's position; one that is not known, and out, is made if there is none. NULL: no memory.
 position_t *positions_get(positions_t *self, const void *id, size_t id_size);

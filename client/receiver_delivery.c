@@ -3,6 +3,7 @@
 #include "receiver_state.h"
 
 #define FRAMES_TURN 16 //  deliveries until the broker's replies are looked at
+#define AHEAD 8 //  entries that are looked at before they are handed out; a power of two
 
 static void s_hand_out(seqpush_receiver_t *self, const delivery_entry_t *entry)
 {
@@ -106,10 +107,12 @@ static inline bool s_is_early(const seqpush_receiver_t *self, position_t *positi
 }
 
 //  The position of a client that may be served; NULL drops the entry.
-static inline position_t *s_admit(seqpush_receiver_t *self, const delivery_entry_t *entry)
+static inline position_t *s_admit(seqpush_receiver_t *self, const delivery_entry_t *entry,
+                                  unsigned hash)
 {
     const seqpush_push_t *push = &entry->push;
-    position_t *position = positions_find(&self->positions, push->client_id, push->client_id_size);
+    position_t *position =
+        positions_find_hashed(&self->positions, push->client_id, push->client_id_size, hash);
     if (position && position->state != CLIENT_OUT)
         return s_is_early(self, position) ? NULL : position;
     if (self->attachment.prefix_count == 0 || (position && !entry->marker))
@@ -117,9 +120,10 @@ static inline position_t *s_admit(seqpush_receiver_t *self, const delivery_entry
     return s_bring(self, push);
 }
 
-static inline void s_on_entry(seqpush_receiver_t *self, const delivery_entry_t *entry)
+static inline void s_on_entry(seqpush_receiver_t *self, const delivery_entry_t *entry,
+                              unsigned hash)
 {
-    position_t *position = s_admit(self, entry);
+    position_t *position = s_admit(self, entry, hash);
     self->stats.markers += entry->marker;
     if (!position)
         return;
@@ -151,10 +155,31 @@ static void s_on_unordered(seqpush_receiver_t *self)
             s_hand_out(self, &self->delivery.entries[i]);
 }
 
+//  The hash of an entry's client, which often is that of the entry before, whose hash is known.
+static inline unsigned s_hash(const delivery_entry_t *entry, bool first, unsigned before)
+{
+    const seqpush_push_t *push = &entry->push, *last = &entry[-1].push;
+    bool same = !first && push->client_id_size == last->client_id_size &&
+                memcmp(push->client_id, last->client_id, push->client_id_size) == 0;
+    return same ? before : positions_hash(push->client_id, push->client_id_size);
+}
+
+//  Each position is random memory: its entry is looked at in two steps, while others are handed out.
 static void s_on_ordered(seqpush_receiver_t *self)
 {
-    for (size_t i = 0; i < self->delivery.count; i++) {
-        s_on_entry(self, &self->delivery.entries[i]);
+    const delivery_t *delivery = &self->delivery;
+    unsigned hashes[AHEAD], hash = 0;
+    for (size_t i = 0; i < delivery->count + AHEAD - 1; i++) {
+        if (i < delivery->count) {
+            hash = hashes[i % AHEAD] = s_hash(&delivery->entries[i], i == 0, hash);
+            positions_prefetch_slot(&self->positions, hash);
+        }
+        if (i - AHEAD / 2 < delivery->count)
+            positions_prefetch(&self->positions, hashes[(i - AHEAD / 2) % AHEAD]);
+        size_t at = i - (AHEAD - 1);
+        if (at >= delivery->count)
+            continue;
+        s_on_entry(self, &delivery->entries[at], hashes[at % AHEAD]);
         if (self->ack_now || --self->clock_in == 0)
             receiver_look_at_clock(self);
     }

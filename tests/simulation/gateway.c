@@ -348,7 +348,8 @@ static void s_acknowledge_wrongly(world_t *self, gateway_t *gateway)
         core_missing(self->core, receiver, at->id, at->id_size, position, self->now);
     } else {
         model_ack(&self->model, gateway->slot, client, position, self->now);
-        core_ack(self->core, receiver, at->id, at->id_size, position, self->now);
+        core_ack_t wrong = {at->id, at->id_size, position};
+        core_ack(self->core, receiver, &wrong, 1, self->now);
     }
 }
 
@@ -375,7 +376,8 @@ static void s_apply_ack(world_t *self, gateway_t *gateway, receiver_t *receiver,
         core_missing(self->core, receiver, at->id, at->id_size, ack->position, self->now);
     } else {
         model_ack(&self->model, gateway->slot, ack->client, ack->position, self->now);
-        core_ack(self->core, receiver, at->id, at->id_size, ack->position, self->now);
+        core_ack_t right = {at->id, at->id_size, ack->position};
+        core_ack(self->core, receiver, &right, 1, self->now);
     }
 }
 

@@ -219,7 +219,8 @@ void fixture_take_prefix(fixture_t *self, receiver_t *receiver, const char *pref
 void fixture_ack_in(fixture_t *self, receiver_t *receiver, const char *client, uint64_t epoch,
                     uint64_t seq)
 {
-    core_ack(self->core, receiver, client, strlen(client), (position_t){epoch, seq}, self->now);
+    core_ack_t ack = {client, strlen(client), {epoch, seq}};
+    core_ack(self->core, receiver, &ack, 1, self->now);
 }
 
 void fixture_ack(fixture_t *self, receiver_t *receiver, const char *client, uint64_t seq)
