@@ -142,6 +142,15 @@ class Broker(Process):
         pages = Path(f"/proc/{self.pid}/statm").read_text().split()[1]
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
+    def descriptors(self):
+        """How many are open. The socket of who asked for a page last is closed when the next one asks, so the
+        number may differ by one."""
+        self.metric("connections")
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def wait_descriptors(self, most):
+        wait_until(lambda: self.descriptors() <= most, f"all but {most} descriptors to be given back")
+
     def processor_time(self):
         """Seconds of processor time used up to now."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
