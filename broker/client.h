@@ -123,10 +123,8 @@ static inline bool client_reserve(client_t *self, uint32_t count)
 //  Brings into the cache what every push and every ack touches: all from the timer to the id. NULL: nothing.
 static inline void client_prefetch(const client_t *self)
 {
-    const char *from = (const char *)self + offsetof(client_t, timer);
-    for (size_t at = 0; self && at < offsetof(client_t, id) + 16 - offsetof(client_t, timer);
-         at += 64)
-        __builtin_prefetch(from + at, 1);
+    for (size_t at = offsetof(client_t, timer); self && at < offsetof(client_t, id) + 16; at += 64)
+        __builtin_prefetch((const char *)self + at, 1);
 }
 
 //  The same of its flow.
