@@ -16,7 +16,8 @@ from cast import Proxy  # noqa: E402
     "faults --cycles 12 --pause 0.5 --stop-max 3 --resize",
     "one-stopped --rounds 1 --seconds 2 --rate 20000 --floor 0.5",
     "all-stopped --seconds 2 --rate 50000",
-    "slow"])
+    "slow",
+    "steady --minutes 0.2 --rate 20000 --pause 0.5 --stop-max 3"])
 def test_all_holds_in(arguments):
     done = subprocess.run([ROOT / "tests/soak/run", "--seed", "1", *arguments.split()],
                           capture_output=True, text=True, timeout=300)

@@ -115,15 +115,19 @@ class Cast:
     """All of them, in a folder of their own, from the start to the verdict."""
 
     def __init__(self, folder, settings=(), groups=10, proxy_seed=None, delay=0, resumes=False,
-                 patience=PATIENCE, environment=None):
+                 patience=PATIENCE, environment=None, host=None, first=0):
+        """`host` is another cast whose broker they share; `first` is the number of the first group."""
         self.folder = Path(folder)
         self.settings = settings
         self.patience = patience
         self.environment = environment  # of the broker
+        self.host = host
+        self.first = first
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.config = self.folder / "seqpushd.conf"
+        self.config = host.config if host else self.folder / "seqpushd.conf"
         self.resize(4)
-        self.broker = Broker(*settings, config=self.config, environment=environment)
+        self.broker = host.broker if host else Broker(*settings, config=self.config,
+                                                      environment=environment)
         self.proxy, self.receivers, self.publisher, self.memory = None, [], None, None
         try:
             self.memory = Memory(self.broker)
@@ -134,8 +138,8 @@ class Cast:
                 way = {"bind": f"ipc://{sockets[i]}", "advertise": self.proxy.deliveries[i]} \
                     if self.proxy else {}
                 front = self.proxy.front if self.proxy else self.broker.front
-                self.receivers.append(Receiver(self.folder / f"taken-{i}", i, front, delay=delay,
-                                               resumes=resumes and i % 2 == 0, **way))
+                self.receivers.append(Receiver(self.folder / f"taken-{i}", first + i, front,
+                                               delay=delay, resumes=resumes and i % 2 == 0, **way))
             self.broker.wait_metric("receivers", groups)
         except BaseException:
             self.kill()
@@ -157,11 +161,17 @@ class Cast:
         self.memory.broker = self.broker
 
     def publish(self, **options):
-        self.publisher = Publisher(self.folder / "pushed", self.broker.front, **options)
+        self.publisher = Publisher(self.folder / "pushed", self.broker.front, f=self.first,
+                                   **options)
 
     def finish(self):
         """Waits until all is delivered, ends everybody and reads the logs. Returns the figures and
         what is wrong."""
+        figures, wrong = self.end()
+        return {**self.judge(wrong), **figures}, wrong
+
+    def end(self):
+        """As finish, but leaves the logs unread."""
         wrong = []
         if self.publisher.stop():
             wrong.append("pushes without an outcome")
@@ -181,8 +191,9 @@ class Cast:
         if self.proxy:
             figures.update(self.proxy.stop())
         self.memory.stop()
-        self.broker.stop()
-        return {**self.judge(wrong), **figures}, wrong
+        if not self.host:
+            self.broker.stop()
+        return figures, wrong
 
     def judge(self, wrong):
         judged = checker.check([self.folder / "pushed"], [r.log for r in self.receivers])
@@ -205,4 +216,5 @@ class Cast:
             self.publisher.child.wait()
         if self.proxy:
             self.proxy.kill()
-        self.broker.kill()
+        if not self.host:
+            self.broker.kill()

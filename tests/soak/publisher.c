@@ -7,7 +7,7 @@
     Runs until SIGTERM, or for -n rounds. Then it completes what was begun, so that no hole stays,
     waits until every push has its outcome, and prints what it did.
 
-    Usage: soak_publisher [-g GROUPS] [-c CLIENTS] [-p PUBLISHERS] [-r RATE] [-n ROUNDS] [-s SIZE]
+    Usage: soak_publisher [-f FIRST_GROUP] [-g GROUPS] [-c CLIENTS] [-p PUBLISHERS] [-r RATE] [-n ROUNDS] [-s SIZE]
                           [-w SECONDS] [-x SEED] BROKER LOG */
 
 #include "record.h"
@@ -34,7 +34,7 @@
 
 typedef struct {
     const char *broker, *log;
-    unsigned groups, clients, publishers, size, seed;
+    unsigned first, groups, clients, publishers, size, seed;
     double rate; //  pushes a second, of all groups
     int64_t patience; //  ns that it waits for what is to be completed, and for the last outcomes
     uint64_t rounds; //  pushes for each client; 0: until SIGTERM
@@ -245,7 +245,7 @@ static bool s_open(load_t *self)
         errno = -rc;
     for (unsigned i = 0; rc == 0 && i < self->settings.groups; i++) {
         group_t *group = &self->groups[i];
-        group->number = i;
+        group->number = self->settings.first + i;
         group->rounds = self->settings.rounds ? self->settings.rounds : UINT64_MAX;
         for (unsigned k = 0; rc == 0 && k < self->settings.publishers; k++) {
             group->publishers[k].library = seqpush_publisher_new(&options);
@@ -274,6 +274,9 @@ static bool s_set(settings_t *settings, int option, const char *value)
 {
     double number = strtod(value, NULL);
     switch (option) {
+    case 'f':
+        settings->first = (unsigned)number;
+        return true;
     case 'g':
         settings->groups = (unsigned)number;
         return settings->groups >= 1 && settings->groups <= GROUPS_MAX;
@@ -306,7 +309,7 @@ static bool s_set(settings_t *settings, int option, const char *value)
 static bool s_parse(settings_t *settings, int argc, char **argv)
 {
     int option;
-    while ((option = getopt(argc, argv, "g:c:p:r:n:s:w:x:")) != -1)
+    while ((option = getopt(argc, argv, "f:g:c:p:r:n:s:w:x:")) != -1)
         if (option == '?' || !s_set(settings, option, optarg))
             return false;
     if (argc - optind != 2)
@@ -325,10 +328,11 @@ int main(int argc, char **argv)
                                        .rate = 1000,
                                        .patience = 60000000000}};
     if (!s_parse(&load.settings, argc, argv)) {
-        fprintf(stderr,
-                "Usage: soak_publisher [-g GROUPS] [-c CLIENTS] [-p PUBLISHERS] [-r RATE] "
-                "[-n ROUNDS, a multiple of %d] [-s SIZE] [-w SECONDS] [-x SEED] BROKER LOG\n",
-                BLOCK);
+        fprintf(
+            stderr,
+            "Usage: soak_publisher [-f FIRST_GROUP] [-g GROUPS] [-c CLIENTS] [-p PUBLISHERS] "
+            "[-r RATE] [-n ROUNDS, a multiple of %d] [-s SIZE] [-w SECONDS] [-x SEED] BROKER LOG\n",
+            BLOCK);
         return EXIT_FAILURE;
     }
     signal(SIGTERM, s_on_signal);

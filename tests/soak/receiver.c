@@ -71,8 +71,11 @@ static void s_on_detached(void *arg, const void *id, size_t id_size, const char 
 //  ---- going on where the log ends ---------------------------------------------------------------
 
 //  A line of the log, if it moves a client's position: t CLIENT SEQ TAG or g CLIENT FROM TO.
-static void s_attach_line(seqpush_receiver_t *receiver, const char *line)
+static void s_attach_line(seqpush_receiver_t *receiver, const char *bytes, size_t size)
 {
+    //  A copy, because sscanf looks for the end of the text, which is that of the log.
+    char line[RECORD_LINE + 1] = "";
+    memcpy(line, bytes, size < RECORD_LINE ? size : RECORD_LINE);
     char id[SEQPUSH_ID_MAX + 1], kind;
     unsigned long long seq, to = 0;
     if (sscanf(line, "%c %64s %llu %llu", &kind, id, &seq, &to) >= 3 &&
@@ -85,8 +88,9 @@ static void s_attach_log(seqpush_receiver_t *receiver, const record_t *record)
 {
     const char *line = record->bytes, *end = line + record->end;
     while (line < end) {
-        s_attach_line(receiver, line);
-        line = (const char *)memchr(line, '\n', (size_t)(end - line)) + 1;
+        const char *next = (const char *)memchr(line, '\n', (size_t)(end - line)) + 1;
+        s_attach_line(receiver, line, (size_t)(next - line));
+        line = next;
     }
 }
 
