@@ -3,7 +3,7 @@ import dataclasses
 import statistics
 from typing import Callable
 
-from parts import (CLIENTS, DISKS, DISKS_KIB, ENQUEUE, IDLE, JOURNAL, JOURNAL_KIB, KEEPING, KIB, KIB_SINGLE,
+from parts import (CLIENTS, CURVE, DISKS, DISKS_KIB, ENQUEUE, IDLE, JOURNAL, JOURNAL_KIB, KEEPING, KIB, KIB_SINGLE,
                    MODERATE, ORDERED, PEERS, PEERS_KIB, RESTART, SCRAPE, SHUFFLED,
                    SINGLE, SLOWNESS, STOPPED, TRICKLE, WORKERS)
 from stage import CLASSES, DEADLINE, GAP_TIMEOUT, IDS, INSERT
@@ -106,6 +106,8 @@ AIMS = [
     Aim("broker's memory meanwhile, MiB", lambda r: r[STOPPED]["broker"]["memory"] / 2**20, most=512),
     Aim("rate, 4 workers / 1 worker", over(WORKERS, "1 workers", RATE, "4 workers"), least=0.85,
         goal=1.0),
+    Aim("rate with CURVE / plaintext", over(CURVE, "broker", RATE, "curve")),
+    Aim("broker's CPU with CURVE / plaintext", over(CURVE, "broker", CPU, "curve")),
     Aim("latency p50 / forwarder's, 1,000/s", over(TRICKLE, "forwarder", "latency_p50_us")),
     Aim("latency p99 / forwarder's, 1,000/s", over(TRICKLE, "forwarder", "latency_p99_us")),
     Aim("an idle client's memory, bytes", figure(IDLE, "broker", "idle_client_bytes"), most=256,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from job import run
 
-from harness import BUILD, DEADLINE, SEQPUSH, Broker, Process, wait_until
+from harness import BUILD, DEADLINE, SEQPUSH, Broker, Process, tool, wait_until
 
 THREADS = 4  # of the design with one lock: one a publisher
 DISK = BUILD / "bench"  # a folder on the disk on which the project lies
@@ -40,6 +40,26 @@ def load_broker(broker, job, **options):
 def broker(job, *settings):
     with serving(Broker(*settings)) as server:
         return {**load_broker(server, job), "memory": server.memory()}
+
+
+@contextlib.contextmanager
+def keys():
+    """A configuration with one key that may do everything, and the options to use it."""
+    with tempfile.TemporaryDirectory() as folder:
+        server, own = (tool("keygen", f"{folder}/{name}").stdout.decode().strip()
+                       for name in ("broker", "own"))
+        config = Path(folder, "seqpushd.conf")
+        config.write_text(f'security\n    secret_file = {folder}/broker.key\n    key\n        name = own\n'
+                          f'        public = "{own}"\n        role = publisher\n        role = receiver\n'
+                          '        clients = "*"\n        receivers = "*"\n'
+                          '        endpoints = "tcp://127.0.0.1:*"\n')
+        yield config, ("--key", f"{folder}/own.key", "--server-key", server)
+
+
+def encrypted(job):
+    """The broker with CURVE, at the front and to receivers."""
+    with keys() as (config, options), serving(Broker(config=config)) as server:
+        return {**load_broker(server, job.but(*options)), "memory": server.memory()}
 
 
 @contextlib.contextmanager

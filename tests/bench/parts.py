@@ -24,6 +24,7 @@ JOURNAL, JOURNAL_KIB = "64 B, 64 a frame, shuffled, journal", "1 KiB, 64 a frame
 DISKS, DISKS_KIB = "64 B, in order, on disk", "1 KiB, in order, on disk"
 RESTART = "restart after a kill, 100,000 clients"
 SCRAPE = "scrapes, 100,000 clients that stand still"
+CURVE = "64 B, 64 a frame, shuffled, CURVE"
 CLIENTS, IDLE = "64 B, 64 a frame, in order, 200 pushes a client", "memory of idle clients"
 
 KEEPING = "onelock, keeping"
@@ -192,6 +193,14 @@ def scrapes(server, path, count):
     return {"scrape_p50_ms": took[len(took) // 2], "scrape_p99_ms": took[len(took) * 99 // 100]}
 
 
+# ---- security
+
+
+def curve(scale):
+    """What it costs that everything is encrypted, and each push authorised by its publisher's key."""
+    return measure(CURVE, Job(scale.count // 2), broker=broker, curve=counterparts.encrypted)
+
+
 # ---- the journal
 
 
@@ -238,6 +247,6 @@ def disks(scale):
 
 #  In this order; those in the second line are measured once, not in each round,
 #  those in the third only with --peers or by name.
-EVERY_ROUND = {part.__name__: part for part in (throughput, workers, latency, trickle, stopped)}
+EVERY_ROUND = {part.__name__: part for part in (throughput, workers, curve, latency, trickle, stopped)}
 ONCE = {part.__name__: part for part in (replaced, clients, scrape, journal, restart)}
 PEERS_TOO = {part.__name__: part for part in (peers, disks)}

@@ -59,6 +59,7 @@ def test_latency_is_told(broker):
 RUNS = {
     "broker": lambda: counterparts.broker(Job(COUNT)),
     "broker with a journal": lambda: counterparts.journalled(Job(COUNT)),
+    "broker with CURVE": lambda: counterparts.encrypted(Job(COUNT)),
     "forwarder": lambda: counterparts.forwarder(Job(COUNT)),
     "direct": lambda: counterparts.direct(Job(COUNT)),
     "direct in order": lambda: counterparts.direct(Job(COUNT, shuffle=1)),
