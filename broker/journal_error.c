@@ -32,3 +32,16 @@ void journal_error_damaged(const char *path, const char *what, char **error)
         " away to begin without what it holds",
         error);
 }
+
+void journal_error_put(const char *path, int rc, char **error)
+{
+    if (rc == MDB_CORRUPTED)
+        journal_error_damaged(path, "a record's checksum is wrong", error);
+    else if (journal_error_number(rc) == -EUCLEAN)
+        journal_error_damaged(path, "what is there is no journal", error);
+    else
+        journal_error_explain(path, mdb_strerror(rc),
+                              "; what the store holds stays: start again when its folder can be"
+                              " read and written",
+                              error);
+}

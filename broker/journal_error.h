@@ -11,6 +11,9 @@ int journal_error_number(int rc);
 
 void journal_error_explain(const char *path, const char *what, const char *advice, char **error);
 
+//  The same of an error of LMDB, with the advice for that.
+void journal_error_put(const char *path, int rc, char **error);
+
 //  The same of a store that is damaged, with the advice for that.
 void journal_error_damaged(const char *path, const char *what, char **error);
 

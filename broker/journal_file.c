@@ -10,10 +10,13 @@
 #include "journal_pages.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define READ_BYTES (1 << 20) //  at a time
 
 bool journal_file_lock(journal_store_t *self, char **error)
 {
@@ -24,15 +27,16 @@ bool journal_file_lock(journal_store_t *self, char **error)
     }
     self->folder = open(self->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (self->folder < 0) {
-        journal_error_explain(self->path, strerror(errno), "", error);
+        journal_error_put(self->path, errno, error);
         return false;
     }
     if (flock(self->folder, LOCK_EX | LOCK_NB) == 0)
         return true;
-    journal_error_explain(self->path,
-                          errno == EWOULDBLOCK ? "another process has this journal open"
-                                               : strerror(errno),
-                          "", error);
+    if (errno == EWOULDBLOCK)
+        journal_error_explain(self->path, "another process has this journal open",
+                              "; stop that one first, or set another journal/path", error);
+    else
+        journal_error_put(self->path, errno, error);
     return false;
 }
 
@@ -65,19 +69,36 @@ static int s_open_env(journal_store_t *self)
     return rc;
 }
 
+//  Reads all of the file once. What the disk cannot give is an error here; in mapped memory it would end
+//  the process.
+static int s_read_through(int fd)
+{
+    uint8_t *bytes = malloc(READ_BYTES);
+    if (!bytes)
+        return -ENOMEM;
+    ssize_t size;
+    for (off_t at = 0; (size = pread(fd, bytes, READ_BYTES, at)) > 0; at += size)
+        ;
+    int rc = size < 0 ? -errno : 0;
+    free(bytes);
+    return rc;
+}
+
 bool journal_file_look(const journal_store_t *self, char **error)
 {
     int file = openat(self->folder, "data.mdb", O_RDONLY | O_CLOEXEC);
     if (file < 0 && errno == ENOENT)
         return true;
     const char *wrong = NULL;
-    int rc = file < 0 ? -errno : journal_pages_check(file, &wrong);
+    int rc = file < 0 ? -errno : s_read_through(file);
+    if (rc == 0)
+        rc = journal_pages_check(file, &wrong);
     if (file >= 0)
         close(file);
     if (wrong)
         journal_error_damaged(self->path, wrong, error);
     else if (rc < 0)
-        journal_error_explain(self->path, strerror(-rc), "", error);
+        journal_error_put(self->path, -rc, error);
     return rc == 0;
 }
 
@@ -93,7 +114,7 @@ int journal_file_touch(journal_store_t *self, MDB_txn *txn)
 }
 
 //  Looks for the version: 0, MDB_NOTFOUND in a store that has nothing, or what is wrong.
-static int s_read_version(const journal_store_t *self, MDB_txn *txn)
+static int s_read_version(journal_store_t *self, MDB_txn *txn)
 {
     uint8_t zero = 0;
     MDB_stat stat;
@@ -101,11 +122,10 @@ static int s_read_version(const journal_store_t *self, MDB_txn *txn)
     int rc = mdb_get(txn, self->records, &key, &value);
     if (rc == MDB_NOTFOUND && mdb_stat(txn, self->records, &stat) == 0 && stat.ms_entries > 0)
         return MDB_INVALID;
-    uint64_t version = 0;
     if (rc == 0 && (!record_is_sound(&zero, 1, value.mv_data, value.mv_size) ||
-                    !record_get_number(value.mv_data, value.mv_size, &version)))
+                    !record_get_number(value.mv_data, value.mv_size, &self->version)))
         return MDB_INVALID;
-    return rc == 0 && version != RECORD_VERSION ? MDB_VERSION_MISMATCH : rc;
+    return rc == 0 && self->version != RECORD_VERSION ? MDB_VERSION_MISMATCH : rc;
 }
 
 static int s_open_records(journal_store_t *self)

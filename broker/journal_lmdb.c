@@ -16,10 +16,23 @@
 #include "journal_file.h"
 #include "journal_load.h"
 #include "journal_log.h"
-#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+static void s_refuse_version(const journal_store_t *self, char **error)
+{
+    char what[128];
+    snprintf(what, sizeof what,
+             "the store has format version %" PRIu64 ", this is for format version %u",
+             self->version, RECORD_VERSION);
+    journal_error_explain(self->path, what,
+                          "; let the version of seqpushd that made it deliver what it holds, or"
+                          " move it away to begin without that",
+                          error);
+}
 
 static bool s_open(journal_store_t *self, char **error)
 {
@@ -33,13 +46,9 @@ static bool s_open(journal_store_t *self, char **error)
     if (rc == 0)
         return true;
     if (rc == MDB_VERSION_MISMATCH)
-        journal_error_explain(self->path, "the store is of another version of seqpush", "", error);
-    else if (rc == MDB_CORRUPTED)
-        journal_error_damaged(self->path, "a record's checksum is wrong", error);
-    else if (journal_error_number(rc) == -EUCLEAN)
-        journal_error_damaged(self->path, "what is there is no journal", error);
+        s_refuse_version(self, error);
     else
-        journal_error_explain(self->path, mdb_strerror(rc), "", error);
+        journal_error_put(self->path, rc, error);
     return false;
 }
 

@@ -178,7 +178,7 @@ static bool s_load_in(journal_store_t *self, MDB_txn *txn, journal_visit_t *visi
     if (rc == 0)
         rc = mdb_cursor_open(txn, self->records, &cursor);
     if (rc != 0)
-        journal_error_explain(self->path, mdb_strerror(rc), "", error);
+        journal_error_put(self->path, rc, error);
     bool ok = rc == 0 && s_visit_all(self, cursor, stat.ms_entries, &held, visit, context, error);
     if (cursor)
         mdb_cursor_close(cursor);
@@ -192,7 +192,7 @@ bool journal_load(journal_store_t *self, journal_visit_t *visit, void *context, 
     MDB_txn *txn;
     int rc = mdb_txn_begin(self->env, NULL, MDB_RDONLY, &txn);
     if (rc != 0) {
-        journal_error_explain(self->path, mdb_strerror(rc), "", error);
+        journal_error_put(self->path, rc, error);
         return false;
     }
     bool ok = s_load_in(self, txn, visit, context, error);

@@ -22,6 +22,7 @@ struct journal_store {
     int folder; //  locked while the store is open
     MDB_env *env; //  NULL after a failure: opened again by the next commit
     MDB_dbi records;
+    uint64_t version; //  of the format, as the store says
     journal_index_t *index; //  of the log
     uint64_t end; //  number of the segment behind the last one that is kept for certain
     //  Segments from this number on are of a commit that failed and is kept after all. Their pushes were
