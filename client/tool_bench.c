@@ -317,7 +317,7 @@ static void s_parse(bench_settings_t *s, tool_t *tool, int argc, char **argv)
         {"batch", TOOL_NUMBER, &s->batch, 1, 65536, "N", "pushes a request at most (64)"},
         {"rate", TOOL_NUMBER, &s->rate, 0, 1000000000, "N",
          "pushes a second; 0: as fast as it goes (0)"},
-        {"receive-delay", TOOL_NUMBER, &s->receive_delay, 0, 3600000, "MS",
+        {"receive-delay", TOOL_NUMBER, &s->receive_delay, 0, 3600000000, "US",
          "a receiver sleeps that long after each push (0)"},
         {"stopped", TOOL_NUMBER, &s->stopped, 0, BENCH_RECEIVERS_MAX, "N",
          "receivers that take nothing at first (0)"},

@@ -44,7 +44,7 @@ static void s_on_push(void *arg, const seqpush_push_t *push)
     const bench_t *bench = self->run->bench;
     bench_check_push(self->run->check, push, &self->counts);
     if (bench->settings.receive_delay && !atomic_load(&bench->stop))
-        tool_sleep_until(tool_now() + (int64_t)bench->settings.receive_delay * 1000000);
+        tool_sleep_until(tool_now() + (int64_t)bench->settings.receive_delay * 1000);
 }
 
 static void s_on_gap(void *arg, const void *id, size_t id_size, uint64_t epoch, uint64_t from,

@@ -14,8 +14,8 @@ KIB, KIB_SINGLE = "1 KiB, 64 a frame, shuffled", "1 KiB, 1 a frame, shuffled"
 PEERS, PEERS_KIB = "64 B, in order, peers", "1 KiB, in order, peers"
 STOPPED = "64 B, in order, one receiver of ten stopped"
 WORKERS = "64 B, 64 a frame, shuffled, sender workers"
-ORIGIN = "sends of 100 ms, 1,000 clients"
-SLOW_SEND = "64 B, 1 a frame, sends of 0.1 ms under the lock"
+ORIGIN = "1,000 clients, sends of 100 ms"
+SLOW_SEND = "1,000 clients, sends of 0.1 ms"
 ENQUEUE = "enqueue, in order, at half the peak rate"
 MODERATE_RATE = 50_000  # pushes/s
 MODERATE = f"enqueue, in order, at {MODERATE_RATE:,} pushes/s"
@@ -69,11 +69,18 @@ def stopped(scale):
                       "broker, all read": broker(job), "broker": broker(one_stopped(job))}}
 
 
+def taking(job, microseconds):
+    """The same for receivers that take so long for each push."""
+    return job.but("--receive-delay", microseconds)
+
+
 def replaced(scale):
-    """What a slow network costs where sends are made under the lock."""
-    slow = Job(scale.count // 100, batch=1)
-    return {ORIGIN: {"origin": origin(Job(1000 * scale.seconds * 5), 100)},
-            SLOW_SEND: {"onelock": onelock(slow, 100)}}
+    """What a slow network costs where sends are made under the lock, and what slow receivers cost the broker."""
+    slow, short = (Job(count, batch=1, shuffle=1)
+                   for count in (5000 * scale.seconds, scale.count // 100))
+    return {ORIGIN: {"origin": origin(slow, 100),
+                     "broker": broker(taking(slow.but(endpoints=1000), 100_000))},
+            SLOW_SEND: {"onelock": onelock(short, 100), "broker": broker(taking(short, 100))}}
 
 
 # ---- latency
@@ -97,7 +104,7 @@ def enqueue(job, rate, seconds, delay):
     nothing has to be refused, and if it was, the run is no good.
     """
     count = min(int(rate * seconds), 3000 * job.clients)
-    job = job.but("--rate", int(rate), "--receive-delay", delay, count=count)
+    job = job.but("--rate", int(rate), "--receive-delay", 1000 * delay, count=count)
     with on_half(0):
         server = Broker(ROOM)
     with serving(server), on_half(1):
