@@ -57,7 +57,7 @@ static uint64_t s_log_max(const journal_store_t *self)
     return self->max_bytes / 8 < LOG_BYTES_MAX ? self->max_bytes / 8 : LOG_BYTES_MAX;
 }
 
-//  The same with more room.
+//  The same with more room. Without a map, which cannot always be had again, the environment is of no use.
 static int s_transact_beyond(journal_store_t *self, journal_op_t **ops, size_t count,
                              uint64_t log_bytes)
 {
@@ -65,8 +65,8 @@ static int s_transact_beyond(journal_store_t *self, journal_op_t **ops, size_t c
     int rc = mdb_env_set_mapsize(self->env, self->max_bytes + extra);
     if (rc == 0)
         rc = s_transact(self, ops, count, log_bytes);
-    mdb_env_set_mapsize(self->env, self->max_bytes);
-    return rc;
+    int after = mdb_env_set_mapsize(self->env, self->max_bytes);
+    return after != 0 ? after : rc;
 }
 
 //  Notes that a transaction is kept.

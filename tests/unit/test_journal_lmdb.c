@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -453,6 +454,70 @@ static void a_full_store_refuses_pushes_until_some_are_gone(void **state)
     assert_non_null(strstr(s_load_again(self), "a@0:"));
 }
 
+static int s_maps_left = -1; //  until the one that fails; -1: none does
+
+//  In place of the library's: a system that has no more room for a map.
+void *mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset)
+{
+    if (fd >= 0 && s_maps_left >= 0 && s_maps_left-- == 0) {
+        errno = ENOMEM;
+        return MAP_FAILED;
+    }
+    return (void *)syscall(SYS_mmap, at, size, protection, flags, fd, offset);
+}
+
+//  Fills the store with pushes of a client from that seq on: the first one that does not fit.
+static uint64_t s_fill_up(fixture_t *self, uint64_t seq)
+{
+    char payload[1901] = "";
+    memset(payload, 'x', sizeof payload - 1);
+    for (s_push(self, "a", 0, seq, payload); s_try_commit(self) == 0;)
+        s_push(self, "a", 0, ++seq, payload);
+    return seq;
+}
+
+//  Takes every second one away, from all over the tree.
+static int s_thin_out(fixture_t *self, uint64_t from, uint64_t to)
+{
+    for (uint64_t seq = from; seq < to; seq += 2)
+        s_add(self, JOURNAL_REMOVE, "a", 0, seq);
+    return s_try_commit(self);
+}
+
+static bool s_count(void *context, const journal_record_t *record)
+{
+    *(uint64_t *)context += record->key.kind == RECORD_PUSH;
+    return true;
+}
+
+//  What takes away from a full store gets a larger map for as long as it lasts.
+static void s_fail_map(fixture_t *self, int map)
+{
+    self->max_bytes = 1 << 20;
+    s_open(self);
+    uint64_t end = s_fill_up(self, 1), pushes = 0;
+    s_maps_left = map;
+    assert_int_equal(s_thin_out(self, 1, end), -ENOMEM);
+    s_maps_left = -1;
+    s_push(self, "b", 0, 1, "next");
+    (void)s_try_commit(self); //  goes on without the map: there may be no room
+    char *error;
+    journal_lmdb.close(&self->store);
+    s_open(self);
+    assert_true(journal_lmdb.load(self->store, s_count, &pushes, &error));
+    assert_true(pushes >= (end - 1) / 2);
+}
+
+static void a_larger_map_that_cannot_be_had_is_a_failure(void **state)
+{
+    s_fail_map(*state, 0);
+}
+
+static void a_map_that_cannot_be_had_again_is_a_failure(void **state)
+{
+    s_fail_map(*state, 1);
+}
+
 static void a_group_that_fails_leaves_nothing(void **state)
 {
     fixture_t *self = *state;
@@ -638,6 +703,8 @@ int main(void)
         TEST(a_push_larger_than_a_segment_is_kept),
         TEST(a_second_process_is_kept_out),
         TEST(a_full_store_refuses_pushes_until_some_are_gone),
+        TEST(a_larger_map_that_cannot_be_had_is_a_failure),
+        TEST(a_map_that_cannot_be_had_again_is_a_failure),
         TEST(a_group_that_fails_leaves_nothing),
         TEST(a_damaged_record_is_refused),
         TEST(a_cut_store_is_refused),
