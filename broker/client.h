@@ -123,14 +123,16 @@ static inline bool client_reserve(client_t *self, uint32_t count)
 //  Brings into the cache what every push and every ack touches: all from the timer to the id. NULL: nothing.
 static inline void client_prefetch(const client_t *self)
 {
-    for (size_t at = offsetof(client_t, timer); self && at < offsetof(client_t, id) + 16; at += 64)
+    size_t end = self ? offsetof(client_t, id) + 16 : 0;
+    for (size_t at = offsetof(client_t, timer); at < end; at += 64)
         __builtin_prefetch((const char *)self + at, 1);
 }
 
 //  The same of its flow.
 static inline void client_prefetch_flow(const client_t *self)
 {
-    for (size_t at = 0; self && at < sizeof(client_flow_t); at += 64)
+    size_t end = self ? sizeof(client_flow_t) : 0;
+    for (size_t at = 0; at < end; at += 64)
         __builtin_prefetch((const char *)self->flow + at);
 }
 

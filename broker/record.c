@@ -6,6 +6,7 @@
 
 #define NUMBERLESS 1u
 #define KNOWN 1u
+#define NUMBERING_LAST 2u //  nobody yet, publishers, broker
 #define SEGMENT_BYTE 255u //  greater than any size of an id
 
 static uint8_t *s_put(uint8_t *to, uint64_t number)
@@ -114,6 +115,8 @@ bool record_get_position(const uint8_t *value, size_t size, record_position_t *p
     if (size < head || (size - head) % 16 || (size - head) / 16 > RECORD_GAPS)
         return false;
     const uint8_t *at = value + RECORD_SUM_SIZE;
+    if (at[32] > KNOWN || at[33] > NUMBERING_LAST)
+        return false;
     *position = (record_position_t){.epoch = s_get(at),
                                     .seq = s_get(at + 8),
                                     .epoch_now = s_get(at + 16),

@@ -82,9 +82,12 @@ static bool s_get_body(journal_op_t *op, const uint8_t *body, uint32_t size)
             op->from = s_get_number(body);
         return size == sizeof op->from;
     }
+    record_position_t position;
     op->bytes = body;
     op->size = size;
-    return size == 0 || op->kind == JOURNAL_PUSH || op->kind == JOURNAL_POSITION;
+    if (op->kind == JOURNAL_POSITION)
+        return record_get_position(body, size, &position);
+    return (size > 0) == (op->kind == JOURNAL_PUSH);
 }
 
 size_t segment_get(const uint8_t *at, size_t left, journal_op_t *op)

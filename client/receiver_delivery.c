@@ -156,10 +156,10 @@ static void s_on_unordered(seqpush_receiver_t *self)
 }
 
 //  The hash of an entry's client, which often is that of the entry before, whose hash is known.
-static inline unsigned s_hash(const delivery_entry_t *entry, bool first, unsigned before)
+static inline unsigned s_hash(const delivery_entry_t *entries, size_t at, unsigned before)
 {
-    const seqpush_push_t *push = &entry->push, *last = &entry[-1].push;
-    bool same = !first && push->client_id_size == last->client_id_size &&
+    const seqpush_push_t *push = &entries[at].push, *last = at ? &entries[at - 1].push : NULL;
+    bool same = last && push->client_id_size == last->client_id_size &&
                 memcmp(push->client_id, last->client_id, push->client_id_size) == 0;
     return same ? before : positions_hash(push->client_id, push->client_id_size);
 }
@@ -171,7 +171,7 @@ static void s_on_ordered(seqpush_receiver_t *self)
     unsigned hashes[AHEAD], hash = 0;
     for (size_t i = 0; i < delivery->count + AHEAD - 1; i++) {
         if (i < delivery->count) {
-            hash = hashes[i % AHEAD] = s_hash(&delivery->entries[i], i == 0, hash);
+            hash = hashes[i % AHEAD] = s_hash(delivery->entries, i, hash);
             positions_prefetch_slot(&self->positions, hash);
         }
         if (i - AHEAD / 2 < delivery->count)

@@ -3,40 +3,21 @@
     Input is streamed. A block of up to --shuffle lines is read, scrambled and handed in; while input
     or the broker keeps it waiting, the connections go on sending and taking in replies. */
 
-#include "tool.h"
+#include "tool_push_settings.h"
+#include "tool_push_summary.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define PUBLISHERS_MAX 64
 #define WINDOW 1024 //  seqs a client
 #define MS 1000000LL
 #define SECOND (1000 * MS)
 
-static const tool_command_t s_command = {
-    .name = "push",
-    .usage = "--client ID [FILE]",
-    .description = "Pushes each line of FILE, or of standard input, without its newline. Ends\n"
-                   "when every push has an outcome; with --confirm when every push that was\n"
-                   "taken is delivered. A push that may not be taken yet is tried again by\n"
-                   "itself.",
-    .statuses = "  0  every push was accepted, or was a duplicate; with --confirm: and delivered\n"
-                "  1  some were refused, got no outcome, or were not delivered\n"
-                "  2  wrong use, or input that cannot be read",
-    .operands_max = 1,
-};
-
-typedef struct {
-    const char *client;
-    uint64_t clients, publishers, shuffle, seed, seq, epoch, rate, timeout, max_payload;
-    bool confirm, progress;
-} settings_t;
-
 typedef struct {
     const tool_t *tool;
-    settings_t settings;
+    push_settings_t settings;
     tool_connections_t *connections;
     tool_lines_t *input;
     char **ids; //  of the clients
@@ -86,14 +67,14 @@ static void s_make_ids(pusher_t *self)
     for (size_t i = 0; self->ids && i < ids; i++) {
         self->ids[i] = tool_client_id(self->settings.client, i + 1, count);
         if (!self->ids[i])
-            tool_misused(&s_command, "a client's id has 1 to %d bytes", SEQPUSH_ID_MAX);
+            tool_misused(&push_command, "a client's id has 1 to %d bytes", SEQPUSH_ID_MAX);
     }
 }
 
 //  Bounds what a connection has under way: all of them together half of the window that the broker
 //  has by default, so that little is refused for it. A block that does not fit into that is under
 //  way as a whole until its first push comes.
-static size_t s_undecided_max(const settings_t *s)
+static size_t s_undecided_max(const push_settings_t *s)
 {
     uint64_t half = s->clients ? s->clients * (WINDOW / 2) : WINDOW / 2;
     if (s->shuffle > half)
@@ -117,12 +98,12 @@ static void s_connect(pusher_t *self)
     };
     self->connections = tool_connections_new(&options, self->settings.publishers);
     if (!self->connections && errno == EINVAL)
-        tool_misused(&s_command, "--broker: '%s' is not an endpoint", self->tool->broker);
+        tool_misused(&push_command, "--broker: '%s' is not an endpoint", self->tool->broker);
 }
 
 static bool s_init(pusher_t *self, int fd)
 {
-    const settings_t *s = &self->settings;
+    const push_settings_t *s = &self->settings;
     self->input = tool_lines_new(fd, s->max_payload);
     self->block = tool_block_new(s->shuffle, s->seed);
     s_make_ids(self);
@@ -318,66 +299,15 @@ static void s_push_all(pusher_t *self)
 
 //  ---- the summary -------------------------------------------------------------------------------
 
-static json_t *s_refused(const uint64_t *outcomes)
-{
-    json_t *refused = json_object();
-    for (size_t i = 0; i < TOOL_OUTCOMES; i++)
-        if (outcomes[i] && i != SEQPUSH_ACCEPTED && i != SEQPUSH_DUPLICATE)
-            json_object_set_new(refused, seqpush_outcome_name((seqpush_outcome_t)i),
-                                json_integer((json_int_t)outcomes[i]));
-    return refused;
-}
-
-static json_t *s_summary(const pusher_t *self, const seqpush_publisher_stats_t *stats)
-{
-    double seconds = (double)(tool_now() - self->started) / SECOND;
-    json_int_t decided = (json_int_t)tool_decided(stats);
-    json_t *summary = json_pack(
-        "{s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:I, s:f, s:f}", "pushed", (json_int_t)self->lines,
-        "accepted", (json_int_t)stats->outcomes[SEQPUSH_ACCEPTED], "duplicates",
-        (json_int_t)stats->outcomes[SEQPUSH_DUPLICATE], "refused", s_refused(stats->outcomes),
-        "no_outcome", (json_int_t)self->lines - decided, "retries", (json_int_t)stats->retries,
-        "resends", (json_int_t)stats->resends, "unreceived", (json_int_t)stats->unreceived,
-        "seconds", seconds, "rate", (double)decided / seconds);
-    if (self->settings.confirm) {
-        json_object_set_new(summary, "delivered", json_integer((json_int_t)stats->delivered));
-        json_object_set_new(summary, "given_up", json_integer((json_int_t)stats->given_up));
-        json_object_set_new(summary, "unconfirmed", json_integer((json_int_t)self->unconfirmed));
-    }
-    return summary;
-}
-
-static void s_print(const json_t *summary)
-{
-    const char *name;
-    json_t *value;
-    json_object_foreach((json_t *)summary, name, value)
-    {
-        if (json_is_object(value)) {
-            const char *outcome;
-            json_t *count;
-            json_object_foreach(value, outcome, count)
-                printf("%-12s %" JSON_INTEGER_FORMAT "\n", outcome, json_integer_value(count));
-        } else if (json_is_real(value)) {
-            printf("%-12s %.3f\n", name, json_real_value(value));
-        } else {
-            printf("%-12s %" JSON_INTEGER_FORMAT "\n", name, json_integer_value(value));
-        }
-    }
-}
-
 static int s_report(const pusher_t *self)
 {
     seqpush_publisher_stats_t stats;
     tool_connections_stats(self->connections, &stats);
     stats.outcomes[SEQPUSH_TOO_LARGE] += self->too_large;
-    json_t *summary = s_summary(self, &stats);
+    push_summary_t summary = {self->lines, self->started, self->settings.confirm, self->unconfirmed,
+                              &stats};
     s_clear_progress(self);
-    if (!self->tool->json)
-        s_print(summary);
-    else
-        tool_print_json(stdout, json_incref(summary));
-    json_decref(summary);
+    push_summary_print(&summary, self->tool->json);
     if (self->lines > self->too_large && self->decided == 0 && !self->failed && !tool_interrupted())
         tool_say_silent(self->tool);
     uint64_t good = self->settings.confirm ? stats.delivered : s_good(&stats);
@@ -385,40 +315,6 @@ static int s_report(const pusher_t *self)
 }
 
 //  ---- the command -------------------------------------------------------------------------------
-
-static void s_parse(pusher_t *self, tool_t *tool, int argc, char ***argv, size_t *operands)
-{
-    settings_t *s = &self->settings;
-    const tool_option_t options[] = {
-        {"client", TOOL_STRING, &s->client, 0, 0, "ID", "the client to push for"},
-        {"clients", TOOL_NUMBER, &s->clients, 1, 1000000, "N",
-         "spread the lines over ID-1 to ID-N by turns, each numbered for itself"},
-        {"seq", TOOL_NUMBER, &s->seq, 0, 1ULL << 62, "N",
-         "number of a client's first push (1); 0: the broker numbers them"},
-        {"epoch", TOOL_NUMBER, &s->epoch, 0, UINT64_MAX, "N", "epoch of the pushes (0)"},
-        {"publishers", TOOL_NUMBER, &s->publishers, 1, PUBLISHERS_MAX, "N",
-         "connections; a client's pushes take them by turns (1)"},
-        {"shuffle", TOOL_NUMBER, &s->shuffle, 1, 1000000, "N",
-         "scramble the order within blocks of N lines (1); more than the broker's\n"
-         "                       window of seqs a client means retries"},
-        {"seed", TOOL_NUMBER, &s->seed, 0, UINT64_MAX, "N", "of --shuffle (1)"},
-        {"rate", TOOL_NUMBER, &s->rate, 1, 1000000000, "N", "pushes a second (no limit)"},
-        {"timeout", TOOL_NUMBER, &s->timeout, 1, 1000000, "S",
-         "give up after S seconds without any outcome, or confirmation (60)"},
-        {"confirm", TOOL_FLAG, &s->confirm, 0, 0, NULL,
-         "wait until receivers have acknowledged all; not with --seq 0"},
-        {"max-payload", TOOL_NUMBER, &s->max_payload, 1, 1 << 30, "BYTES",
-         "do not send a longer line, count it as too_large (4 MiB)"},
-        {"progress", TOOL_FLAG, &s->progress, 0, 0, NULL,
-         "report every few seconds, even if not on a terminal"},
-    };
-    size_t count = sizeof options / sizeof *options;
-    *operands = tool_parse(tool, &s_command, options, count, argc, argv);
-    if (!s->client)
-        tool_misused(&s_command, "--client is missing");
-    if (s->confirm && s->seq == 0)
-        tool_misused(&s_command, "--confirm needs pushes with a seq");
-}
 
 //  The descriptor of the input. Ends the process if there is none.
 static int s_open(const char *path)
@@ -432,15 +328,8 @@ static int s_open(const char *path)
 
 int push_run(tool_t *tool, int argc, char **argv)
 {
-    pusher_t self = {.tool = tool,
-                     .settings = {.publishers = 1,
-                                  .shuffle = 1,
-                                  .seed = 1,
-                                  .seq = 1,
-                                  .timeout = 60,
-                                  .max_payload = 4 << 20}};
-    size_t operands;
-    s_parse(&self, tool, argc, &argv, &operands);
+    pusher_t self = {.tool = tool};
+    size_t operands = push_settings_parse(&self.settings, tool, argc, &argv);
     int fd = s_open(operands ? argv[0] : NULL);
     int status = TOOL_UNABLE;
     if (s_init(&self, fd)) {

@@ -2,11 +2,13 @@
 import contextlib
 import itertools
 import os
+import struct
 import subprocess
+import time
 
 import pytest
 import wire
-from harness import DEADLINE, SEQPUSHD, Broker, wait_until
+from harness import BUILD, DEADLINE, SEQPUSHD, Broker, wait_until
 from peers import Peer, Receiver, outcomes, position, push
 
 
@@ -16,9 +18,11 @@ class Journalled:
     def __init__(self, path):
         self.path = path
         self.broker = None
+        self.environment = {}
 
     def start(self, *settings):
-        self.broker = Broker("journal/engine=lmdb", f"journal/path={self.path}", *settings)
+        self.broker = Broker("journal/engine=lmdb", f"journal/path={self.path}", *settings,
+                             environment=self.environment)
         return self.broker
 
     def restart(self, *settings):
@@ -45,6 +49,22 @@ def read_only(path):
         yield
     finally:
         subprocess.run(["umount", path], check=True)
+
+
+class WallClock:
+    """The wall clock of brokers, which is right until it is set wrong by some seconds."""
+
+    def __init__(self, journal, path):
+        self.file = open(path, "w+b", buffering=0)
+        journal.environment = {"WALL_CLOCK": str(path),
+                               "LD_PRELOAD": str(BUILD / "tests/soak/libsoak_wall_clock.so")}
+        if "ASAN_OPTIONS" in os.environ:  # it wants to be the first library
+            journal.environment["ASAN_OPTIONS"] = \
+                os.environ["ASAN_OPTIONS"] + ":verify_asan_link_order=0"
+        self.be_wrong_by(0)
+
+    def be_wrong_by(self, seconds):
+        os.pwrite(self.file.fileno(), struct.pack("=q", seconds), 0)
 
 
 @pytest.fixture
@@ -316,3 +336,27 @@ def test_what_passes_through_is_not_kept(journal):
         publisher.push_all(pushes("a", 1, 5))
         assert broker.metric("journal_batch_messages_sum") == 0
     assert journal.restart("ordering/policy=passthrough").metric("queue_messages") == 0
+
+
+def days(hours):
+    """The days that it may be in so many hours."""
+    times = (time.time() + hours * 3600 - some for some in (0, 60))
+    return tuple(time.strftime("%Y-%m-%d", time.gmtime(seconds)) for seconds in times)
+
+
+@pytest.mark.parametrize("hours", [-1000, 1000])
+def test_the_wall_clock_may_jump(journal, tmp_path, hours):
+    clock = WallClock(journal, tmp_path / "clock")
+    timeouts = ("ordering/policy=deadline", "ordering/gap_timeout=600000",
+                "delivery/retain_max=600000", "ordering/client_idle_timeout=600000")
+    with Peer(journal.start(*timeouts)) as publisher:
+        publisher.push_all(pushes("a", 1, 3) + pushes("a", 5, 5))
+        clock.be_wrong_by(hours * 3600)
+        publisher.push_all(pushes("a", 6, 6))
+    with Receiver(journal.restart(*timeouts)) as receiver, Peer(journal.broker) as publisher:
+        assert journal.broker.log.startswith(days(hours)), "the clock is right"
+        receiver.attach("a")
+        assert [seq for _, seq, _ in taken(receiver, 3)] == [1, 2, 3]
+        clock.be_wrong_by(-hours * 3600)
+        publisher.push_all(pushes("a", 4, 4))
+        assert [seq for _, seq, _ in taken(receiver, 3)] == [4, 5, 6]

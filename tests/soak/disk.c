@@ -24,6 +24,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -45,7 +46,7 @@ typedef struct {
 } record_t;
 
 enum { TRACE_OPEN, TRACE_WRITE, TRACE_WRITE_SYNCED, TRACE_TRUNCATE, TRACE_SYNC };
-enum { IS_OF_STORE = 1, IS_SYNCED = 2 };
+enum { IS_OF_STORE = 1, IS_SYNCED = 2, IS_FOLDER = 4 };
 
 static atomic_uchar s_files[DESCRIPTORS]; //  what an open descriptor is
 static const char *s_store;
@@ -124,12 +125,12 @@ static bool s_fails_on(int fd)
 
 //  ---- the trace ---------------------------------------------------------------------------------
 
-//  One writev, so that records of several threads do not mix.
+//  One writev, so that records of several threads do not mix. Folders are not traced.
 static void s_note(uint32_t kind, int fd, uint64_t offset, const struct iovec *parts, int count,
                    size_t size)
 {
     static _Thread_local struct iovec all[PARTS_MAX + 1];
-    if (s_trace == -1 || count > PARTS_MAX)
+    if (s_trace == -1 || count > PARTS_MAX || s_file(fd) & IS_FOLDER)
         return;
     int error = errno;
     record_t head = {kind, (uint32_t)fd, offset, size};
@@ -164,7 +165,9 @@ static int s_opened(int fd, const char *path, int flags)
     if (fd < 0 || fd >= DESCRIPTORS)
         return fd;
     bool synced = flags & O_DSYNC; //  O_SYNC has its bit, too
-    atomic_store(&s_files[fd], (unsigned char)(IS_OF_STORE | (synced ? IS_SYNCED : 0)));
+    bool folder = flags & O_DIRECTORY;
+    atomic_store(&s_files[fd], (unsigned char)(IS_OF_STORE | (synced ? IS_SYNCED : 0) |
+                                               (folder ? IS_FOLDER : 0)));
     struct iovec name = {(void *)(uintptr_t)path, strlen(path)};
     s_note(TRACE_OPEN, fd, 0, &name, 1, name.iov_len);
     if (flags & O_TRUNC)
@@ -212,7 +215,8 @@ int open64(const char *path, int flags, ...)
 int openat(int folder, const char *path, int flags, ...)
 {
     MODE(flags, mode)
-    if (!s_is_below_store(path))
+    //  From a folder of the store, too, even upwards: to the one that says that the store is there.
+    if (!s_is_below_store(path) && (*path == '/' || !s_file(folder)))
         return REAL(openat)(folder, path, flags, mode);
     return s_fails() ? -1 : s_opened(REAL(openat)(folder, path, flags, mode), path, flags);
 }
@@ -240,6 +244,26 @@ void *mmap64(void *at, size_t size, int protection, int flags, int fd, off_t off
 }
 
 //  ---- calls that read and lock ------------------------------------------------------------------
+
+int fstat(int fd, struct stat *file)
+{
+    return s_fails_on(fd) ? -1 : REAL(fstat)(fd, file);
+}
+
+int fstat64(int fd, struct stat64 *file)
+{
+    return s_fails_on(fd) ? -1 : REAL(fstat64)(fd, file);
+}
+
+int fstatfs(int fd, struct statfs *system)
+{
+    return s_fails_on(fd) ? -1 : REAL(fstatfs)(fd, system);
+}
+
+int fstatfs64(int fd, struct statfs64 *system)
+{
+    return s_fails_on(fd) ? -1 : REAL(fstatfs64)(fd, system);
+}
 
 ssize_t pread(int fd, void *bytes, size_t size, off_t offset)
 {

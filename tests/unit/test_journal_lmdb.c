@@ -4,13 +4,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <lmdb.h>
 #include <setjmp.h>
 #include <sodium.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -419,6 +422,7 @@ static void a_second_process_is_kept_out(void **state)
     char *error;
     assert_null(journal_lmdb.open(&(journal_settings_t){self->path, self->max_bytes}, &error));
     assert_non_null(strstr(error, "another process has this journal open"));
+    assert_non_null(strstr(error, "stop that one first"));
     free(error);
 }
 
@@ -448,6 +452,70 @@ static void a_full_store_refuses_pushes_until_some_are_gone(void **state)
     }
     self->text[0] = '\0';
     assert_non_null(strstr(s_load_again(self), "a@0:"));
+}
+
+static int s_maps_left = -1; //  until the one that fails; -1: none does
+
+//  In place of the library's: a system that has no more room for a map.
+void *mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset)
+{
+    if (fd >= 0 && s_maps_left >= 0 && s_maps_left-- == 0) {
+        errno = ENOMEM;
+        return MAP_FAILED;
+    }
+    return (void *)syscall(SYS_mmap, at, size, protection, flags, fd, offset);
+}
+
+//  Fills the store with pushes of a client from that seq on: the first one that does not fit.
+static uint64_t s_fill_up(fixture_t *self, uint64_t seq)
+{
+    char payload[1901] = "";
+    memset(payload, 'x', sizeof payload - 1);
+    for (s_push(self, "a", 0, seq, payload); s_try_commit(self) == 0;)
+        s_push(self, "a", 0, ++seq, payload);
+    return seq;
+}
+
+//  Takes every second one away, from all over the tree.
+static int s_thin_out(fixture_t *self, uint64_t from, uint64_t to)
+{
+    for (uint64_t seq = from; seq < to; seq += 2)
+        s_add(self, JOURNAL_REMOVE, "a", 0, seq);
+    return s_try_commit(self);
+}
+
+static bool s_count(void *context, const journal_record_t *record)
+{
+    *(uint64_t *)context += record->key.kind == RECORD_PUSH;
+    return true;
+}
+
+//  What takes away from a full store gets a larger map for as long as it lasts.
+static void s_fail_map(fixture_t *self, int map)
+{
+    self->max_bytes = 1 << 20;
+    s_open(self);
+    uint64_t end = s_fill_up(self, 1), pushes = 0;
+    s_maps_left = map;
+    assert_int_equal(s_thin_out(self, 1, end), -ENOMEM);
+    s_maps_left = -1;
+    s_push(self, "b", 0, 1, "next");
+    (void)s_try_commit(self); //  goes on without the map: there may be no room
+    char *error;
+    journal_lmdb.close(&self->store);
+    s_open(self);
+    assert_true(journal_lmdb.load(self->store, s_count, &pushes, &error));
+    assert_true(pushes >= (end - 1) / 2);
+}
+
+static void a_larger_map_that_cannot_be_had_is_a_failure(void **state)
+{
+    s_fail_map(*state, 0);
+}
+
+static void a_map_that_cannot_be_had_again_is_a_failure(void **state)
+{
+    s_fail_map(*state, 1);
 }
 
 static void a_group_that_fails_leaves_nothing(void **state)
@@ -525,6 +593,89 @@ static void what_is_no_store_is_refused(void **state)
     free(error);
 }
 
+//  Puts a record into the store past the journal, with its checksum.
+static void s_forge(const fixture_t *self, const record_key_t *of, uint8_t *value, size_t size)
+{
+    MDB_env *env;
+    MDB_txn *txn;
+    MDB_dbi records;
+    uint8_t bytes[RECORD_KEY_MAX];
+    size_t key_size = record_put_key(bytes, of);
+    MDB_val key = {key_size, bytes}, stored = {size, value};
+    record_seal(bytes, key_size, value, size);
+    assert_int_equal(mdb_env_create(&env), 0);
+    assert_int_equal(mdb_env_open(env, self->path, MDB_NOLOCK, 0600), 0);
+    assert_int_equal(mdb_txn_begin(env, NULL, 0, &txn), 0);
+    assert_int_equal(mdb_dbi_open(txn, NULL, 0, &records), 0);
+    assert_int_equal(mdb_put(txn, records, &key, &stored, 0), 0);
+    assert_int_equal(mdb_txn_commit(txn), 0);
+    mdb_env_close(env);
+}
+
+static void a_store_of_another_version_is_refused_and_stays(void **state)
+{
+    fixture_t *self = *state;
+    uint8_t version[RECORD_NUMBER_SIZE];
+    s_open(self);
+    s_push(self, "a", 0, 1, "kept");
+    s_commit(self);
+    journal_lmdb.close(&self->store);
+    record_put_number(version, 1);
+    s_forge(self, &(record_key_t){.kind = RECORD_STORE}, version, sizeof version);
+    char *error = s_refusal(self);
+    assert_non_null(strstr(error, self->path));
+    assert_non_null(strstr(error, "format version 1,"));
+    assert_non_null(strstr(error, "move it away"));
+    free(error);
+    record_put_number(version, RECORD_VERSION);
+    s_forge(self, &(record_key_t){.kind = RECORD_STORE}, version, sizeof version);
+    assert_string_equal(s_load_again(self), "a0:1=kept ");
+}
+
+//  Its checksum is right, so nobody else would notice.
+static void a_segment_with_a_position_that_is_none_is_refused(void **state)
+{
+    fixture_t *self = *state;
+    uint8_t segment[RECORD_SUM_SIZE + 3 + 1 + 8 + 8 + 4] = {0};
+    segment[RECORD_SUM_SIZE] = JOURNAL_POSITION;
+    segment[RECORD_SUM_SIZE + 2] = 1; //  byte of the id
+    segment[RECORD_SUM_SIZE + 3] = 'a';
+    s_open(self);
+    journal_lmdb.close(&self->store);
+    s_forge(self, &(record_key_t){.kind = RECORD_SEGMENT, .seq = 1}, segment, sizeof segment);
+    char *error = s_refusal(self);
+    assert_non_null(strstr(error, "the store is damaged"));
+    free(error);
+}
+
+static bool s_cannot_read;
+
+//  In place of the library's: a disk that cannot read.
+ssize_t pread(int fd, void *bytes, size_t size, off_t offset)
+{
+    if (!s_cannot_read)
+        return syscall(SYS_pread64, fd, bytes, size, offset);
+    errno = EIO;
+    return -1;
+}
+
+static void a_file_that_the_disk_cannot_read_is_told(void **state)
+{
+    fixture_t *self = *state;
+    s_open(self);
+    s_push(self, "a", 0, 1, "kept");
+    s_commit(self);
+    journal_lmdb.close(&self->store);
+    s_cannot_read = true;
+    char *error = s_refusal(self);
+    s_cannot_read = false;
+    assert_null(self->store);
+    assert_non_null(strstr(error, strerror(EIO)));
+    assert_non_null(strstr(error, "start again"));
+    free(error);
+    assert_string_equal(s_load_again(self), "a0:1=kept ");
+}
+
 static void a_path_that_cannot_be_made_is_refused(void **state)
 {
     (void)state;
@@ -552,10 +703,15 @@ int main(void)
         TEST(a_push_larger_than_a_segment_is_kept),
         TEST(a_second_process_is_kept_out),
         TEST(a_full_store_refuses_pushes_until_some_are_gone),
+        TEST(a_larger_map_that_cannot_be_had_is_a_failure),
+        TEST(a_map_that_cannot_be_had_again_is_a_failure),
         TEST(a_group_that_fails_leaves_nothing),
         TEST(a_damaged_record_is_refused),
         TEST(a_cut_store_is_refused),
         TEST(what_is_no_store_is_refused),
+        TEST(a_store_of_another_version_is_refused_and_stays),
+        TEST(a_segment_with_a_position_that_is_none_is_refused),
+        TEST(a_file_that_the_disk_cannot_read_is_told),
         TEST(a_path_that_cannot_be_made_is_refused),
     };
     return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);

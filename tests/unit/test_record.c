@@ -124,6 +124,19 @@ static void a_position_is_read_back(void **state)
     assert_false(record_get_position(value, size - 1, &out));
 }
 
+static void a_position_that_nobody_wrote_is_refused(void **state)
+{
+    (void)state;
+    record_position_t in = {.known = true, .numbering = 2}, out;
+    uint8_t value[RECORD_POSITION_MAX];
+    size_t size = record_put_position(value, &in);
+    value[RECORD_SUM_SIZE + 33] = 3; //  numbered by nobody that there is
+    assert_false(record_get_position(value, size, &out));
+    size = record_put_position(value, &in);
+    value[RECORD_SUM_SIZE + 32] = 2; //  a flag that there is not
+    assert_false(record_get_position(value, size, &out));
+}
+
 static void every_flipped_bit_is_seen(void **state)
 {
     (void)state;
@@ -153,6 +166,7 @@ int main(void)
         cmocka_unit_test(what_is_no_key_is_refused),
         cmocka_unit_test(a_push_is_read_back),
         cmocka_unit_test(a_position_is_read_back),
+        cmocka_unit_test(a_position_that_nobody_wrote_is_refused),
         cmocka_unit_test(every_flipped_bit_is_seen),
     };
     return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
