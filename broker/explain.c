@@ -44,7 +44,7 @@ static explain_state_t s_delivery(const client_t *client, int64_t now, int64_t *
         return EXPLAIN_GONE;
     }
     if (!sent_at)
-        return EXPLAIN_QUEUED;
+        return client->unstored ? EXPLAIN_UNSTORED : EXPLAIN_QUEUED;
     if (now - *since < TICKS_GOOD)
         *since = s_since(now, sent_at, TICK_SHIFT);
     return EXPLAIN_UNACKNOWLEDGED;
@@ -79,6 +79,7 @@ static void s_fill_row(const client_t *client, int64_t now, explain_row_t *row)
     row->held = client->flow->window.held;
     row->retained = client->flow->retained.count;
     row->unacked = client->flow->retained.sent;
+    row->waiting = client->waiting;
 }
 
 //  ---- one receiver ------------------------------------------------------------------------------

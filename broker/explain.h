@@ -22,6 +22,7 @@ typedef enum {
     EXPLAIN_GAP, //  a push is missing
     EXPLAIN_UNATTACHED, //  no receiver has attached it
     EXPLAIN_GONE, //  its receiver is gone
+    EXPLAIN_UNSTORED, //  the journal does not have what goes before its pushes
     EXPLAIN_QUEUED, //  its pushes were not given to a worker yet
     EXPLAIN_UNACKNOWLEDGED, //  its receiver has not acknowledged what was sent
     EXPLAIN_STATES
@@ -38,6 +39,7 @@ typedef struct {
     uint32_t held; //  pushes behind a hole
     uint32_t retained; //  entries released and not acknowledged
     uint32_t unacked; //  of these, on their way
+    uint32_t waiting; //  pushes that the journal has not kept yet, and that are not decided
 } explain_row_t;
 
 //  A receiver, or a route. `key` is its id (a route has none) and since when its oldest

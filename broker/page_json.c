@@ -54,6 +54,7 @@ static json_t *s_row(const explain_row_t *row, int64_t now)
     json_object_set_new(json, "next_seq", s_number(row->position.seq + 1));
     json_object_set_new(json, "held", s_number(row->held));
     json_object_set_new(json, "retained", s_number(row->retained));
+    json_object_set_new(json, "waiting_for_journal", s_number(row->waiting));
     json_object_set_new(json, "unacknowledged", s_number(row->unacked));
     return json;
 }

@@ -16,6 +16,7 @@ const char *page_state_name(explain_state_t state)
         [EXPLAIN_GAP] = "gap",
         [EXPLAIN_UNATTACHED] = "unattached",
         [EXPLAIN_GONE] = "gone",
+        [EXPLAIN_UNSTORED] = "unstored",
         [EXPLAIN_QUEUED] = "queued",
         [EXPLAIN_UNACKNOWLEDGED] = "unacknowledged",
     };
@@ -62,6 +63,10 @@ static void s_reason(char why[PAGE_WHY_MAX], const explain_row_t *row, int64_t n
         snprintf(why, PAGE_WHY_MAX, "its receiver is gone; %s, for %.1f s",
                  s_waiting(many, row->retained), still);
         return;
+    case EXPLAIN_UNSTORED:
+        snprintf(why, PAGE_WHY_MAX, "the journal has not stored what goes before; %s, for %.1f s",
+                 s_waiting(many, row->retained), still);
+        return;
     case EXPLAIN_QUEUED:
         snprintf(why, PAGE_WHY_MAX,
                  "the way to its receiver has no room; %s to be sent, the oldest for %.1f s",
@@ -80,15 +85,26 @@ static void s_reason(char why[PAGE_WHY_MAX], const explain_row_t *row, int64_t n
     }
 }
 
-void page_why(char why[PAGE_WHY_MAX], const explain_row_t *row, int64_t now)
+//  What comes beside the reason.
+static void s_besides(char why[PAGE_WHY_MAX], const explain_row_t *row)
 {
     char many[48];
-    s_reason(why, row, now);
     if (row->state == EXPLAIN_GAP || row->held == 0)
         return;
     size_t used = strlen(why);
     snprintf(why + used, PAGE_WHY_MAX - used, "; besides, seq %" PRIu64 " is missing, and %s",
              row->position.seq + 1, s_held(many, row->held));
+}
+
+void page_why(char why[PAGE_WHY_MAX], const explain_row_t *row, int64_t now)
+{
+    s_reason(why, row, now);
+    s_besides(why, row);
+    if (row->waiting == 0)
+        return;
+    size_t used = strlen(why);
+    snprintf(why + used, PAGE_WHY_MAX - used, "; %" PRIu32 " more %s for the journal to keep %s",
+             row->waiting, row->waiting == 1 ? "waits" : "wait", row->waiting == 1 ? "it" : "them");
 }
 
 static void s_advise_on_gap(char advice[ADVICE_MAX], const explain_client_t *client)
@@ -130,6 +146,9 @@ static void s_advise(char advice[PAGE_WHY_MAX], const explain_client_t *client)
     case EXPLAIN_UNATTACHED:
     case EXPLAIN_GONE:
         snprintf(advice, PAGE_WHY_MAX, "start a receiver that attaches it");
+        return;
+    case EXPLAIN_UNSTORED:
+        snprintf(advice, PAGE_WHY_MAX, "look at the disk of journal/path, and at the log");
         return;
     case EXPLAIN_QUEUED:
     case EXPLAIN_UNACKNOWLEDGED:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from browser import Browser
-from harness import BUILD, DEADLINE, SEQPUSH, wait_until
+from harness import BUILD, DEADLINE, SANITIZED, SEQPUSH, wait_until
 from peers import Peer, Receiver, position, push
 from selenium.webdriver.common.keys import Keys
 
@@ -39,6 +39,9 @@ def browser():
     finally:
         browser.close()
 
+
+# The broker does nothing else for these than for the others.
+browser_alone = pytest.mark.skipif(SANITIZED, reason="the browser is not sanitized")
 
 pytestmark = pytest.mark.settings("workers/count=2", "delivery/receiver_timeout=600000")
 
@@ -153,6 +156,7 @@ def test_every_list_is_what_the_status_says(broker, browser, load):
     assert refused == {"window full": 1} == {"window full": said["orderer"]["outcomes"]["window_full"]}
 
 
+@browser_alone
 def test_an_id_that_is_markup_is_shown_as_text_and_explained(broker, browser, load):
     browser.open(broker)
     browser.wait_for_text("#clients .id", HOSTILE)
@@ -165,6 +169,7 @@ def test_an_id_that_is_markup_is_shown_as_text_and_explained(broker, browser, lo
                        "document.scripts.length === 1")
 
 
+@browser_alone
 def test_a_client_whose_id_is_no_text_is_explained(broker, browser, load):
     browser.open(broker)
     browser.wait_for_text("#clients .id", "base64 //4=")
@@ -205,6 +210,7 @@ def has_lines(browser):
         })""")
 
 
+@browser_alone
 def test_the_page_is_light_or_dark_as_the_reader_wants(broker, browser, load):
     browser.set_size(1200, 900)
     browser.set_scheme("light")
@@ -219,6 +225,7 @@ def test_the_page_is_light_or_dark_as_the_reader_wants(broker, browser, load):
     browser.screenshot(SHOTS / "dark.png")
 
 
+@browser_alone
 @pytest.mark.parametrize("width", [320, 768])
 def test_a_narrow_window_needs_no_sideways_scrolling(broker, browser, load, width):
     browser.set_size(width, 800)
@@ -242,6 +249,7 @@ def test_the_page_says_when_the_broker_does_not_answer_and_goes_on_when_it_does(
     browser.wait_for_text("#state", "serves")
 
 
+@browser_alone
 def test_a_page_that_is_paused_stays_as_it_is(broker, browser):
     browser.open(broker)
     browser.wait_for_text("#state", "serves")
@@ -255,6 +263,7 @@ def test_a_page_that_is_paused_stays_as_it_is(broker, browser):
     browser.wait_for_text("[data-figure='orderer/clients']", "1")
 
 
+@browser_alone
 def test_all_can_be_done_with_the_keyboard(broker, browser, load):
     browser.open(broker)
     browser.wait_for_text("#clients .id", "unattached")
@@ -285,6 +294,7 @@ def axe():
     return (folder / "node_modules/axe-core/axe.min.js").read_text()
 
 
+@browser_alone
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_that_keeps_anybody_out(broker, browser, load, axe, scheme):
     browser.set_scheme(scheme)

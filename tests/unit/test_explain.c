@@ -101,6 +101,46 @@ static void a_deadline_tells_when_it_gives_up(void **state)
     assert_string_equal(s_advice(f, "a"), "the policy gives up what is missing in 3.0 s");
 }
 
+static void s_look_while_it_is_written(fixture_t *f, push_t *push)
+{
+    push->stored = true;
+    snprintf(f->journal, PAGE_WHY_MAX, "%s", s_why(f, "a"));
+}
+
+static void a_push_that_the_journal_does_not_have_is_told(void **state)
+{
+    char why[PAGE_WHY_MAX];
+    fixture_t *f = *state;
+    f->settings.journal = true;
+    f->write = s_look_while_it_is_written;
+    f->journal = why;
+    fixture_start(f);
+    fixture_fill(f, "a", 1, 1);
+    assert_string_equal(why, "has nothing to deliver; the next is seq 1 of epoch 0; "
+                             "1 more waits for the journal to keep it");
+    assert_int_equal(s_explain(f, "a").row.waiting, 0);
+}
+
+static void what_the_journal_must_keep_before_a_release_is_told(void **state)
+{
+    char why[PAGE_WHY_MAX];
+    fixture_t *f = *state;
+    f->settings.journal = true;
+    f->settings.policy = policy_named("deadline");
+    f->settings.gap_timeout = 1 * SECOND;
+    f->write = s_look_while_it_is_written;
+    f->journal = why;
+    fixture_start(f);
+    receiver_t *r = fixture_attach(f, "r", 1, 1);
+    fixture_take_all(f, r, "a");
+    fixture_fill(f, "a", 2, 2);
+    fixture_pass(f, 3 * SECOND);
+    assert_state(f, "a", "unstored");
+    assert_non_null(
+        strstr(s_why(f, "a"), "the journal has not stored what goes before; 2 entries"));
+    assert_string_equal(s_advice(f, "a"), "look at the disk of journal/path, and at the log");
+}
+
 static void what_nobody_has_attached_waits_for_a_receiver(void **state)
 {
     fixture_t *f = *state;
@@ -451,6 +491,8 @@ int main(void)
         CORE(a_client_that_has_had_all_is_idle),
         CORE(a_hole_tells_its_seqs_its_age_and_what_is_behind_it),
         CORE(a_deadline_tells_when_it_gives_up),
+        CORE(a_push_that_the_journal_does_not_have_is_told),
+        CORE(what_the_journal_must_keep_before_a_release_is_told),
         CORE(what_nobody_has_attached_waits_for_a_receiver),
         CORE(a_receiver_that_is_gone_is_told),
         CORE(what_is_not_acknowledged_is_dated_by_its_first_send),
