@@ -103,7 +103,7 @@ static const client_t *s_guess(const core_t *self, const uint64_t hashes[AHEAD],
 //  ack is looked at in five steps, while others are taken.
 void core_ack(core_t *self, receiver_t *receiver, const core_ack_t *acks, size_t count, int64_t now)
 {
-    uint64_t hashes[AHEAD];
+    uint64_t hashes[AHEAD] = {0};
     for (size_t i = 0; i < count + AHEAD - 1; i++) {
         if (i < count) {
             hashes[i % AHEAD] = request_hash(self->settings.key, acks[i].id, acks[i].id_size);

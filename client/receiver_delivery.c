@@ -168,7 +168,7 @@ static inline unsigned s_hash(const delivery_entry_t *entries, size_t at, unsign
 static void s_on_ordered(seqpush_receiver_t *self)
 {
     const delivery_t *delivery = &self->delivery;
-    unsigned hashes[AHEAD], hash = 0;
+    unsigned hashes[AHEAD] = {0}, hash = 0;
     for (size_t i = 0; i < delivery->count + AHEAD - 1; i++) {
         if (i < delivery->count) {
             hash = hashes[i % AHEAD] = s_hash(delivery->entries, i, hash);
