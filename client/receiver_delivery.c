@@ -158,9 +158,9 @@ static void s_on_unordered(seqpush_receiver_t *self)
 //  The hash of an entry's client, which often is that of the entry before, whose hash is known.
 static inline unsigned s_hash(const delivery_entry_t *entries, size_t at, unsigned before)
 {
-    const seqpush_push_t *push = &entries[at].push, *last = at ? &entries[at - 1].push : NULL;
-    bool same = last && push->client_id_size == last->client_id_size &&
-                memcmp(push->client_id, last->client_id, push->client_id_size) == 0;
+    const seqpush_push_t *push = &entries[at].push;
+    bool same = at && push->client_id_size == entries[at - 1].push.client_id_size &&
+                memcmp(push->client_id, entries[at - 1].push.client_id, push->client_id_size) == 0;
     return same ? before : positions_hash(push->client_id, push->client_id_size);
 }
 
