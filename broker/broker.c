@@ -199,6 +199,15 @@ const char *broker_silent(broker_t *self)
     return silent;
 }
 
+uint64_t broker_work(const broker_t *self)
+{
+    const orderer_stats_t *stats = &self->stats->orderer;
+    uint64_t work = stats_get(&stats->acked) + stats_get(&stats->taken);
+    for (unsigned outcome = 0; outcome < OUTCOMES; outcome++)
+        work += stats_get(&stats->outcomes[outcome]);
+    return work;
+}
+
 //  ---- stopping ----------------------------------------------------------------------------------
 
 void broker_drain(broker_t *self)

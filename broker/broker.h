@@ -45,6 +45,9 @@ bool broker_drained(const broker_t *self);
 //  NULL: all have.
 const char *broker_silent(broker_t *self);
 
+//  Pushes decided and acknowledged so far; it stands still while the broker is idle.
+uint64_t broker_work(const broker_t *self);
+
 //  A socket that is readable when broker_tend has something to do, which does not block for long.
 void *broker_socket(const broker_t *self);
 void broker_tend(broker_t *self);

@@ -3,15 +3,17 @@
 #include "watch.h"
 #include "log.h"
 #include <czmq.h>
+#include <malloc.h>
 #include <systemd/sd-daemon.h>
 
-#define SUM_UP_EVERY 1000 //  ms
+#define LOOK_EVERY 1000 //  ms
+#define MUCH_WORK 10000 //  pushes; what fewer leave is not worth the time
 #define FEEDS 4 //  in the time after which the manager gives up
 
 void watch_init(watch_t *self)
 {
     uint64_t limit = 0; //  us
-    *self = (watch_t){.sum_up_at = zclock_mono() + SUM_UP_EVERY};
+    *self = (watch_t){.look_at = zclock_mono() + LOOK_EVERY};
     if (sd_watchdog_enabled(0, &limit) <= 0)
         return;
     self->feed_every = (int64_t)(limit / 1000 / FEEDS);
@@ -21,7 +23,7 @@ void watch_init(watch_t *self)
 
 long watch_timeout(const watch_t *self)
 {
-    int64_t next = self->sum_up_at;
+    int64_t next = self->look_at;
     if (self->feed_every && self->feed_at < next)
         next = self->feed_at;
     int64_t left = next - zclock_mono();
@@ -46,6 +48,19 @@ static void s_feed(watch_t *self, broker_t *broker)
     s_tell(self, silent);
 }
 
+//  The threads that allocate wait meanwhile, so it is done when they have nothing to do.
+static void s_trim_when_idle(watch_t *self, const broker_t *broker)
+{
+    uint64_t work = broker_work(broker);
+    if (work == self->work && work - self->trimmed_work >= MUCH_WORK) {
+        int64_t start = zclock_usecs();
+        malloc_trim(0);
+        log_debug("idle: gave memory back in %" PRId64 " us", zclock_usecs() - start);
+        self->trimmed_work = work;
+    }
+    self->work = work;
+}
+
 void watch_turn(watch_t *self, broker_t *broker)
 {
     int64_t now = zclock_mono();
@@ -53,8 +68,9 @@ void watch_turn(watch_t *self, broker_t *broker)
         self->feed_at = now + self->feed_every;
         s_feed(self, broker);
     }
-    if (now >= self->sum_up_at) {
-        self->sum_up_at = now + SUM_UP_EVERY;
+    if (now >= self->look_at) {
+        self->look_at = now + LOOK_EVERY;
         log_sum_up();
+        s_trim_when_idle(self, broker);
     }
 }

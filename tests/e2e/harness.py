@@ -135,6 +135,10 @@ class Broker(Process):
         wait_until(lambda: self.metric(name, **labels) == value,
                    f"{name} {labels} to be {value}, it is {self.metric(name, **labels)}")
 
+    def stuck_clients(self):
+        """Rows of the clients that stand still; none while they are not known."""
+        return (self.status()["stuck_clients"] or {"clients": []})["clients"]
+
     def memory(self):
         """Resident memory in bytes; 0 under sanitizers, which keep what was freed."""
         if SANITIZED:

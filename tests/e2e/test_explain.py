@@ -116,7 +116,7 @@ def test_the_status_names_the_clients_that_stand_still_and_the_slow_receivers(br
                                                                               receiver):
     receiver.attach(position("slow", 0))
     peer.push(push("slow", 1), push("ann", 2))
-    wait_until(lambda: len(broker.status()["stuck_clients"]["clients"]) == 2, "both to be listed")
+    wait_until(lambda: len(broker.stuck_clients()) == 2, "both to be listed")
     status = broker.status()
     assert {row["client"] for row in status["stuck_clients"]["clients"]} == {"slow", "ann"}
     slow = status["slow_receivers"]["receivers"]

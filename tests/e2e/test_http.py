@@ -106,7 +106,7 @@ def test_the_live_page_may_run_its_own_script_alone_and_load_nothing(broker):
 
 def test_the_status_has_no_lists_while_the_orderer_stands_still_and_has_them_again(broker, peer):
     peer.push(push("ann", 2))
-    wait_until(lambda: broker.status()["stuck_clients"]["clients"], "ann to stand still")
+    wait_until(broker.stuck_clients, "ann to stand still")
     with Stopped(broker.pid, "orderer"):
         assert broker.status()["orderer"]["clients"] == 1
         wait_until(lambda: broker.status()["stuck_clients"] is None, "the list to be too old")

@@ -201,7 +201,7 @@ def plain(look):
 
 def test_top_fits_the_terminal_and_follows_its_size(broker, peer):
     peer.push(*(push(f"client-{i}", 2) for i in range(8)))
-    wait_until(lambda: len(broker.status()["stuck_clients"]["clients"]) == 8, "them to stand still")
+    wait_until(lambda: len(broker.stuck_clients()) == 8, "them to stand still")
     terminal = Terminal(broker, 40, 100)
     wide = terminal.look()
     assert "\x1b[31m" in wide and "\x1b[1m" in wide  # what is bad, and headings

@@ -21,6 +21,7 @@ GROUPS = 10
 PART = 0.7  # of the peak rate
 PEAK_SECONDS = 10
 LEG = 60  # seconds of faults
+REST = 3  # seconds without work, in the first of which the broker gives freed memory back
 WARM = 600  # seconds in which memory is still taken up that stays
 LEAST = 1800  # seconds behind that from which a slope can be told
 SLOPE_MAX = 1.0  # MiB an hour
@@ -72,6 +73,7 @@ def leg(host, folder, number, torment, options, rate):
         cast.publish(r=rate, x=options.seed + number)
         torment(cast, dice, hurts)
         done, wrong = cast.end()
+        time.sleep(REST)
         return time.monotonic(), host.broker.memory(), done, wrong, Verdict(cast)
 
 
