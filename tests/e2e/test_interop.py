@@ -1,13 +1,15 @@
 """The publishers and receivers in C, Python and Node, in all pairs, and the receiver's rule."""
 import os
 import re
-import shutil
 import subprocess
 
 import pytest
 import wire
 from harness import BUILD, DEADLINE, ROOT, SANITIZER_REPORT, wait_until
+from made import node_modules
 from peers import push
+
+pytestmark = pytest.mark.xdist_group("interop")  # its programs are made once
 
 SOURCES = ROOT / "tests/interop"
 MADE = BUILD / "interop"
@@ -26,23 +28,13 @@ def compile_c():
                         f"-L{library}", f"-Wl,-rpath,{library}", "-lseqpush"], check=True)
 
 
-def install_node_modules():
-    if (MADE / "node_modules/.package-lock.json").exists():
-        return
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(SOURCES / name, MADE)
-    subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=MADE,
-                   check=True)
-
-
 @pytest.fixture(scope="module")
 def programs():
     """Starts one of the programs; what they need is made or installed in the build folder."""
     MADE.mkdir(exist_ok=True)
     compile_c()
-    install_node_modules()
     environment = {**os.environ, "PYTHONPATH": str(wire.GENERATED),
-                   "NODE_PATH": str(MADE / "node_modules")}
+                   "NODE_PATH": str(node_modules(SOURCES))}
     running = []
 
     def start(role, language, *arguments):

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from browser import Browser
 from harness import BUILD, DEADLINE, SANITIZED, SEQPUSH, wait_until
+from made import node_modules
 from peers import Peer, Receiver, position, push
 from selenium.webdriver.common.keys import Keys
 
@@ -285,13 +286,7 @@ def test_all_can_be_done_with_the_keyboard(broker, browser, load):
 @pytest.fixture(scope="module")
 def axe():
     """The text of axe-core, of the version in axe/package-lock.json."""
-    folder = BUILD / "axe"
-    folder.mkdir(exist_ok=True)
-    for name in ("package.json", "package-lock.json"):
-        (folder / name).write_bytes((Path(__file__).parent / "axe" / name).read_bytes())
-    subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"],
-                   cwd=folder, check=True, timeout=20 * DEADLINE)
-    return (folder / "node_modules/axe-core/axe.min.js").read_text()
+    return (node_modules(Path(__file__).parent / "axe") / "axe-core/axe.min.js").read_text()
 
 
 @browser_alone

@@ -237,9 +237,10 @@ def run(*command):
 
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory):
-    """The package as a user has it."""
+    """The packages of a user who writes programs."""
     prefix = tmp_path_factory.mktemp("prefix")
-    run("cmake", "--install", BUILD, "--prefix", prefix)
+    for component in "library", "development":
+        run("cmake", "--install", BUILD, "--component", component, "--prefix", prefix)
     return prefix
 
 

@@ -7,6 +7,9 @@ import subprocess
 
 import pytest
 from harness import BUILD, ROOT, SANITIZED, SEQPUSH, SEQPUSHD
+from made import node_modules
+
+pytestmark = pytest.mark.xdist_group("installed")  # CMake keeps one list of what it installed
 
 CONFIG = ROOT / "config"
 EXPOSURE = 15  # of 100, as systemd-analyze rates it; a service that is not hardened has 96
@@ -234,6 +237,22 @@ def test_prometheus_takes_the_queries_of_the_dashboard(tmp_path):
     path = tmp_path / "rules.yml"
     path.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))
     assert f"{len(rules)} rules found" in run("promtool", "check", "rules", path)
+
+
+def test_the_dashboard_is_one_by_the_types_that_grafana_publishes(tmp_path):
+    """What Grafana itself makes of it when it loads, this cannot tell."""
+    modules = node_modules(ROOT / "tests/e2e/grafana")
+    dashboard = (CONFIG / "grafana.json").read_text().replace('"absolute"', "ThresholdsMode.Absolute")
+    check = """import { Dashboard, ThresholdsMode } from "@grafana/schema";
+export const dashboard: Dashboard = %s;
+"""
+    (tmp_path / "node_modules").symlink_to(modules)
+    compiler = ["node", modules / "typescript/bin/tsc", "--noEmit", "--strict", "--skipLibCheck",
+                "--module", "esnext", "--moduleResolution", "bundler", tmp_path / "check.ts"]
+    (tmp_path / "check.ts").write_text(check % dashboard)
+    run(*compiler, cwd=tmp_path)
+    (tmp_path / "check.ts").write_text(check % dashboard.replace('"gridPos"', '"place"'))
+    assert subprocess.run(compiler, cwd=tmp_path, capture_output=True, check=False).returncode
 
 
 def test_the_panels_of_the_dashboard_do_not_overlap():

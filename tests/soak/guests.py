@@ -11,7 +11,7 @@ import threading
 from cast import HERE
 from peers import Receiver, position
 
-sys.path.append(str(HERE.parent / "interop"))
+INTEROP = HERE.parent / "interop"
 LINES = 2000  # of one client
 
 
@@ -99,12 +99,10 @@ class Guests:
 
 def way(language):
     """How a program in a language is started: a function of its role, and the environment."""
-    import test_interop
+    import made
     import wire
-    test_interop.MADE.mkdir(exist_ok=True)
     if language == "node":
-        test_interop.install_node_modules()
-        return (lambda role: ["node", test_interop.SOURCES / f"{role}.js"],
-                {**os.environ, "NODE_PATH": str(test_interop.MADE / "node_modules")})
-    return (lambda role: ["/usr/bin/python3", test_interop.SOURCES / f"{role}.py"],
+        return (lambda role: ["node", INTEROP / f"{role}.js"],
+                {**os.environ, "NODE_PATH": str(made.node_modules(INTEROP))})
+    return (lambda role: ["/usr/bin/python3", INTEROP / f"{role}.py"],
             {**os.environ, "PYTHONPATH": str(wire.GENERATED)})
