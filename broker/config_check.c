@@ -159,7 +159,8 @@ static bool s_check_secret(config_loader_t *self)
     }
     const config_key_t *key = config_key_find("security/secret_file");
     s_blame(self, config_loader_setting(self, key, 0));
-    return config_error_set(&self->error, key->path, "%s %s", path, wrong);
+    return config_error_set(&self->error, key->path, "%s %s, expected a file of seqpush keygen",
+                            path, wrong);
 }
 
 //  A key says who somebody is, so no two sections may have the same.

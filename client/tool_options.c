@@ -158,7 +158,7 @@ static void s_check_keys(const tool_t *tool, const tool_command_t *command)
     const char *wrong = certificate_read(&certificate, tool->key);
     certificate_forget(&certificate);
     if (wrong)
-        tool_misused(command, "--key: %s %s", tool->key, wrong);
+        tool_misused(command, "--key: %s %s, expected a file of seqpush keygen", tool->key, wrong);
 }
 
 size_t tool_parse(tool_t *tool, const tool_command_t *command, const tool_option_t *options,

@@ -43,7 +43,7 @@ static const char *s_check_file(int file)
         return "is no regular file";
     if (status.st_uid != geteuid() && status.st_uid != 0)
         return "belongs to somebody else";
-    return status.st_mode & 077 ? "can be used by others, expected mode 0600" : NULL;
+    return status.st_mode & 077 ? "can be used by others, as its mode is not 0600" : NULL;
 }
 
 //  Copies what stands in quotes behind `name =`, if it is a key.
@@ -69,7 +69,7 @@ static const char *s_parse(certificate_t *self, const char *text)
     char public_key[CERTIFICATE_KEY_SIZE];
     if (!s_find(text, "public-key", self->public_key) ||
         !s_find(text, "secret-key", self->secret_key))
-        return "has no public-key and secret-key, expected a file of seqpush keygen";
+        return "has no public-key and secret-key";
     if (zmq_curve_public(public_key, self->secret_key) != 0)
         return "cannot be used: this libzmq has no CURVE";
     return strcmp(public_key, self->public_key) == 0 ? NULL : "has keys that are no pair";
