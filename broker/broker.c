@@ -14,12 +14,17 @@
 
 //  ---- starting ----------------------------------------------------------------------------------
 
+//  As many as are wanted, if so many are allowed. 0: as many as are allowed.
+static uint32_t s_limit(uint32_t wanted, uint32_t allowed)
+{
+    return wanted && wanted < allowed ? wanted : allowed;
+}
+
 static void s_raise_limits(broker_t *self)
 {
     descriptors_t allowed = descriptors_raise();
-    uint32_t wanted = self->config->front.max_connections;
-    self->max_receivers = allowed.receivers;
-    self->max_connections = wanted && wanted < allowed.connections ? wanted : allowed.connections;
+    self->max_receivers = s_limit(self->config->delivery.max_receivers, allowed.receivers);
+    self->max_connections = s_limit(self->config->front.max_connections, allowed.connections);
     zsys_set_io_threads(2); //  one for the front, one for what the broker connects to
     zsys_set_max_sockets(self->max_receivers + 1024);
     log_info("%lu file descriptors, so at most %u receivers and %u connections", allowed.files,

@@ -89,6 +89,7 @@ typedef struct {
         uint32_t retain_max; //  ms; 0: for ever
         uint32_t backlog; //  pushes kept a client
         uint32_t backlog_bytes; //  bytes kept a client
+        uint32_t max_receivers; //  0: what the descriptors allow
         config_list_t allow_endpoint;
         config_route_t *routes;
         size_t route_count;

@@ -118,6 +118,8 @@ const config_key_t config_keys[] = {
      .help = "most pushes kept for a client, held or released"},
     {KEY(delivery, backlog_bytes), .initial = "4194304", RANGE(1024, 1024 * MIB, "bytes"),
      .help = "most bytes kept for a client"},
+    {KEY(delivery, max_receivers), .initial = "0", RANGE(0, 1000000, "receivers"),
+     .help = "receivers at a time; 0: a sixth of what descriptors allow"},
     {KEY(delivery, allow_endpoint), .initial = "tcp://127.0.0.1:*", .form = FORM_PATTERN,
      .help = "endpoints that receivers may name; may repeat"},
     {.path = "delivery/route",

@@ -184,6 +184,21 @@ def test_connections_beyond_the_bound_are_closed_and_the_others_served(broker, p
         assert another.heartbeat()
 
 
+@pytest.mark.settings("delivery/max_receivers=2")
+def test_a_receiver_beyond_the_bound_is_refused_until_one_goes(broker, peer):
+    first, second, third = (Receiver(broker, f"receiver-{i}") for i in range(3))
+    assert first.attach("a").HasField("attached") and second.attach("b").HasField("attached")
+    refused = third.attach("c")
+    assert refused.error.code == "overloaded" and refused.error.message
+    assert broker.metric("errors_total", code="overloaded") == 1 and broker.metric("receivers") == 2
+    first.detach()
+    wait_until(lambda: third.attach("c").HasField("attached"), "room for another")
+    peer.push(push("c", 1))
+    assert third.show(2) == [("marker", 0), 1]
+    for receiver in first, second, third:
+        receiver.close()
+
+
 def start_with_few_descriptors(start_broker, monkeypatch, folder, *settings):
     few = folder / "seqpushd"
     few.write_text(f'#!/bin/sh\nulimit -n {DESCRIPTORS}\nexec "{SEQPUSHD}" "$@"\n')
