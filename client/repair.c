@@ -6,6 +6,8 @@
 
 #include "publisher_state.h"
 
+#define OLDEST 1024 //  pushes on the wire that are looked through for a repair
+
 //  True if a batch holds a push that the broker misses.
 static bool s_has(const batch_t *batch, const Seqpush__V1__Repair *repair)
 {
@@ -30,12 +32,19 @@ static bool s_will_send(const seqpush_publisher_t *self, const Seqpush__V1__Repa
            (self->lanes.fed && s_has(self->lanes.fed, repair));
 }
 
+//  Looks at the oldest on the wire alone. What came after them is less likely to be lost, and goes again by
+//  itself when its reply is overdue. Batches stand in the order in which they were sent first.
 static bool s_send_again(outbox_t *outbox, const Seqpush__V1__Repair *repair)
 {
     int64_t now = socket_clock();
+    uint32_t looked_at = 0;
     bool any = false;
-    for (batch_t *batch = outbox->wire; batch; batch = batch->next) {
-        if (!outbox_may_be_lost(batch, now) || !s_has(batch, repair))
+    for (batch_t *batch = outbox->wire; batch && looked_at < OLDEST; batch = batch->next) {
+        bool may_be_lost = outbox_may_be_lost(batch, now);
+        if (!may_be_lost && batch->resends == 0)
+            break;
+        looked_at += batch->count;
+        if (!may_be_lost || !s_has(batch, repair))
             continue;
         outbox_resend(outbox, batch, now);
         any = true;
