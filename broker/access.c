@@ -123,6 +123,30 @@ const access_key_t *access_find(const access_t *self, const char *public_key)
     return key;
 }
 
+static bool s_same_globs(const globs_t *a, const globs_t *b)
+{
+    bool same = a->count == b->count;
+    for (size_t i = 0; same && i < a->count; i++)
+        same = strcmp(a->items[i], b->items[i]) == 0;
+    return same;
+}
+
+static bool s_same_rights(const access_key_t *a, const access_key_t *b)
+{
+    return a->roles == b->roles && s_same_globs(&a->clients, &b->clients) &&
+           s_same_globs(&a->receivers, &b->receivers) && s_same_globs(&a->endpoints, &b->endpoints);
+}
+
+void access_compare(const access_t *self, const access_t *other,
+                    void (*tell)(void *arg, const access_key_t *key), void *arg)
+{
+    for (size_t i = 0; i < self->count; i++) {
+        const access_key_t *key = &self->keys[i], *now = access_find(other, key->public_key);
+        if (!now || !s_same_rights(key, now))
+            tell(arg, key);
+    }
+}
+
 const char *access_name(const access_key_t *self)
 {
     return self->name;

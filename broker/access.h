@@ -32,6 +32,10 @@ void access_destroy(access_t **self_p);
 //  The key with this public key (Z85), or NULL.
 const access_key_t *access_find(const access_t *self, const char *public_key);
 
+//  Calls `tell` for each key that the other table has not, or not with the same rights.
+void access_compare(const access_t *self, const access_t *other,
+                    void (*tell)(void *arg, const access_key_t *key), void *arg);
+
 const char *access_name(const access_key_t *self);
 const char *access_public_key(const access_key_t *self);
 

@@ -258,13 +258,14 @@ static void s_attach(const decider_t *self, request_t *request, int64_t now)
         s_refuse_attach(self, request, code);
 }
 
-//  The receiver with this id, that the key may speak for, or NULL with the request answered.
-static receiver_t *s_owned(const decider_t *self, request_t *request, ProtobufCBinaryData id)
+//  The receiver with this id, if it is the key's, or `anybody` may ask; NULL: the request is answered.
+static receiver_t *s_owned(const decider_t *self, request_t *request, ProtobufCBinaryData id,
+                           bool anybody)
 {
     receiver_t *receiver = core_receiver(self->core, id.data, id.len);
     if (!receiver)
         s_error(self, request, ERROR_UNKNOWN_RECEIVER, "attach first");
-    else if (receiver->owner == request->owner || request->admin)
+    else if (receiver->owner == request->owner || anybody)
         return receiver;
     else
         s_refuse_owner(self, request);
@@ -275,7 +276,7 @@ static receiver_t *s_owned(const decider_t *self, request_t *request, ProtobufCB
 static receiver_t *s_session(const decider_t *self, request_t *request, ProtobufCBinaryData id,
                              uint64_t generation)
 {
-    receiver_t *receiver = s_owned(self, request, id);
+    receiver_t *receiver = s_owned(self, request, id, false);
     if (!receiver)
         return NULL;
     if (receiver->generation != generation) {
@@ -284,8 +285,7 @@ static receiver_t *s_session(const decider_t *self, request_t *request, Protobuf
         return NULL;
     }
     //  It may have connected anew; what is unasked goes to where it was last heard.
-    if (receiver->owner == request->owner)
-        receiver->peer = request->peer;
+    receiver->peer = request->peer;
     return receiver;
 }
 
@@ -308,7 +308,7 @@ static bool s_give_back(const decider_t *self, request_t *request)
 static bool s_expel(const decider_t *self, request_t *request)
 {
     Seqpush__V1__Detach *detach = request->body->detach;
-    receiver_t *receiver = s_owned(self, request, detach->receiver_id);
+    receiver_t *receiver = s_owned(self, request, detach->receiver_id, request->admin);
     if (!receiver)
         return false;
     size_t expelled = 0;
@@ -450,6 +450,10 @@ void decider_decide(decider_t *self, request_t *request, int64_t now)
                    request->kind == REQUEST_RESET;
     if (request->kind == REQUEST_REFUSED)
         return;
+    if (request->kind == REQUEST_KEY_CHANGED) {
+        core_park_owner(self->core, request->owner, now);
+        return;
+    }
     if (request->kind == REQUEST_PUSH)
         s_push(self, request, now);
     else if (self->draining && changes)

@@ -73,22 +73,24 @@ void *door_socket(const door_t *self)
     return self->monitor;
 }
 
-//  Hangs up on a connection that is too many. libzmq closes the descriptor when it sees the end; were
-//  it another connection's by now, that one's peer would have to connect again, no more.
-static void s_hang_up(door_t *self, int descriptor)
+//  libzmq closes the descriptor when it sees the end; were it another connection's by now, that one's peer
+//  would have to connect again, no more.
+void door_hang_up(door_t *self, int descriptor)
 {
-    shutdown(descriptor, SHUT_RDWR);
+    if (descriptor >= 0)
+        shutdown(descriptor, SHUT_RDWR);
     stats_add(&self->stats->connections_refused, 1);
-    log_limited(LOG_STRANGERS, LOG_LEVEL_WARNING,
-                "a connection beyond front/max_connections or the descriptors is refused");
 }
 
 static void s_take(door_t *self, uint16_t event, int value)
 {
     switch (event) {
     case ZMQ_EVENT_ACCEPTED:
-        if (++self->connections > self->connections_max)
-            s_hang_up(self, value);
+        if (++self->connections <= self->connections_max)
+            break;
+        door_hang_up(self, value);
+        log_limited(LOG_STRANGERS, LOG_LEVEL_WARNING,
+                    "a connection beyond front/max_connections or the descriptors is refused");
         break;
     case ZMQ_EVENT_DISCONNECTED:
         self->connections -= self->connections > 0;

@@ -25,6 +25,9 @@ void door_destroy(door_t **self_p);
 //  Takes in what there is to know.
 void door_look(door_t *self);
 
+//  Hangs up on a connection by its descriptor, and counts it as refused; -1: it is gone already.
+void door_hang_up(door_t *self, int descriptor);
+
 //  The socket to poll. Owned by the door.
 void *door_socket(const door_t *self);
 

@@ -3,6 +3,7 @@
 #include "front_state.h"
 #include "gate.h"
 #include "pulse.h"
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +11,7 @@
 #define SWEEP_EVERY 1000000000LL //  ns
 #define PUBLISHES_FOR 10000000000LL //  ns without a push until a peer is no publisher any more
 #define FORGET_AFTER 120000000000LL //  ns without a word until a peer is forgotten
+#define FORGET_AFTER_MANY 5000000000LL //  the same where there are more peers than connections
 #define FINISH_WITHIN 100000000LL //  ns for which the end reads requests, if they go on coming
 #define FINISH_QUIET 10 //  ms without a request after which none is on its way
 
@@ -40,6 +42,9 @@ static bool s_secure(void *router, const certificate_t *curve)
 
 static zsock_t *s_router(const front_settings_t *settings)
 {
+    //  The routing ids that the socket gives out begin at a random number of this generator's, and a peer that
+    //  has chosen the next one would end the process. czmq seeds it by the second.
+    srand(randombytes_random());
     zsock_t *router = zsock_new(ZMQ_ROUTER);
     if (!router)
         return NULL;
@@ -134,14 +139,16 @@ static void s_forget(front_t *self, peer_t *peer)
     stats_set(&self->stats->peers, HASH_CNT(by_route, self->peers.by_route));
 }
 
-static void s_sweep(front_t *self, int64_t now)
+void front_sweep(front_t *self, int64_t now)
 {
+    bool many = HASH_CNT(by_route, self->peers.by_route) > self->settings.connections_max;
+    int64_t forget_after = many ? FORGET_AFTER_MANY : FORGET_AFTER;
     uint64_t publishers = 0;
     peer_t *peer, *next;
     HASH_ITER (by_route, self->peers.by_route, peer, next) {
         if (peer->pushed_at && now - peer->pushed_at < PUBLISHES_FOR)
             publishers++;
-        if (now - peer->heard_at > FORGET_AFTER && !peer->undecided && !peer->owed)
+        if (now - peer->heard_at > forget_after && !peer->undecided && !peer->owed)
             s_forget(self, peer);
     }
     stats_set(&self->stats->publishers, publishers);
@@ -167,7 +174,7 @@ bool front_turn(front_t *self)
         return busy;
     int64_t now = pipe_clock();
     if (now - self->swept_at > SWEEP_EVERY)
-        s_sweep(self, now);
+        front_sweep(self, now);
     if (self->ends_at)
         s_look_at_end(self, busy || read, now);
     return busy;
@@ -192,13 +199,15 @@ long front_timeout(const front_t *self)
     return self->peers.by_route ? (long)(SWEEP_EVERY / 1000000) : -1;
 }
 
-//  Peers are asked for their keys anew, by the next table.
 void front_admit(front_t *self, access_t *access)
 {
+    access_t *before = self->settings.access;
     for (peer_t *peer = self->peers.by_route; peer; peer = peer->by_route.next)
-        peer->key = NULL;
-    access_destroy(&self->settings.access);
+        if (peer->key)
+            peer->key = access_find(access, access_public_key(peer->key));
     self->settings.access = access;
+    access_compare(before, access, front_tell_key_changed, self);
+    access_destroy(&before);
 }
 
 void front_end(front_t *self)
@@ -218,7 +227,8 @@ static void s_take_access(front_t *self, zsock_t *control)
 {
     void *access = NULL;
     zsock_recv(control, "p", &access);
-    front_admit(self, access);
+    if (access)
+        front_admit(self, access);
 }
 
 static void s_control(front_t *self, zsock_t *control)

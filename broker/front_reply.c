@@ -120,9 +120,17 @@ static bool s_may_ask(peer_t *peer)
     return ++peer->repairs <= REPAIRS_A_SECOND;
 }
 
-static void s_ask_for_repair(front_t *self, request_t *request)
+//  What a key was told unasked it is not when it has been taken out.
+static peer_t *s_addressee(front_t *self, const request_t *request)
 {
     peer_t *peer = peer_numbered(&self->peers, request->peer);
+    bool unasked = request->kind == REPLY_UNASKED || request->kind == REPLY_REPAIR;
+    return unasked && self->settings.access && peer && !peer->key ? NULL : peer;
+}
+
+static void s_ask_for_repair(front_t *self, request_t *request)
+{
+    peer_t *peer = s_addressee(self, request);
     bool sent = false;
     if (peer && !peer->delimited && s_may_ask(peer)) {
         s_settle(self, peer);
@@ -134,11 +142,13 @@ static void s_ask_for_repair(front_t *self, request_t *request)
 
 static void s_answer(front_t *self, request_t *request)
 {
+    if (request->kind == REQUEST_KEY_CHANGED)
+        return;
     if (request->kind == REPLY_REPAIR) {
         s_ask_for_repair(self, request);
         return;
     }
-    peer_t *peer = peer_numbered(&self->peers, request->peer);
+    peer_t *peer = s_addressee(self, request);
     if (!peer) {
         stats_add(&self->stats->replies_dropped_unreachable, 1);
         return;

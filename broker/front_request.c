@@ -10,6 +10,8 @@
 #define PUSHES_A_TURN 1024 //  or a few more: what waits behind them waits longer
 #define PUSHES_AT_ONCE \
     64 //  or a few more: each waits until all are read and those before it decided
+#define PEERS_A_CONNECTION 2 //  that are known at most, those that are gone among them
+#define SWEEP_REST 100000000 //  ns at least between two looks for those that may be forgotten
 #define RETRY_OVER_CREDIT 20 //  ms until pushes beyond a publisher's credit may come again
 
 //  Pushes that the peer may have undecided beside those that it has.
@@ -50,9 +52,16 @@ static void s_bound(const front_t *self, peer_t *peer, request_t *request, int64
 //  How many pushes it takes as long to decide as.
 static uint32_t s_work(const request_t *request)
 {
-    if (request->kind == REQUEST_ACK)
+    switch (request->kind) {
+    case REQUEST_ACK:
         return (uint32_t)(request->body->ack->n_positions + request->body->ack->n_missing);
-    return request->count;
+    case REQUEST_ATTACH:
+        return (uint32_t)request->body->attach->n_clients;
+    case REQUEST_DETACH:
+        return (uint32_t)request->body->detach->n_client_ids;
+    default:
+        return request->count;
+    }
 }
 
 static void s_put(front_t *self, request_t *request, uint32_t weight)
@@ -159,6 +168,17 @@ static uint64_t s_owner(const front_t *self, const char *public_key)
     return request_hash(self->settings.limits.key, public_key, strlen(public_key)) | 1;
 }
 
+void front_tell_key_changed(void *self, const access_key_t *key)
+{
+    request_t *request = request_new(REQUEST_KEY_CHANGED, 0);
+    if (!request) {
+        log_error("no memory: the sessions of key %s go on with what they had", access_name(key));
+        return;
+    }
+    request->owner = s_owner(self, access_public_key(key));
+    s_put(self, request, 1);
+}
+
 //  Finds out by which key the peer has come. Of a peer that comes with another key than before nothing
 //  is left, nor does it get what the one before is owed: then there is another peer. NULL: no memory.
 static peer_t *s_identify(front_t *self, peer_t *peer, zmq_msg_t *payload)
@@ -197,6 +217,52 @@ static int s_receive(front_t *self, zmq_msg_t *route, zmq_msg_t *payload, bool *
     return frames ? frames : 1;
 }
 
+//  Makes a peer, if there is room for another. Those that are gone have theirs for a while.
+static peer_t *s_welcome(front_t *self, zmq_msg_t *route, int64_t now)
+{
+    uint64_t most = PEERS_A_CONNECTION * (uint64_t)self->settings.connections_max;
+    if (HASH_CNT(by_route, self->peers.by_route) >= most && now - self->swept_at > SWEEP_REST)
+        front_sweep(self, now);
+    if (HASH_CNT(by_route, self->peers.by_route) >= most)
+        return NULL;
+    return peer_new(&self->peers, zmq_msg_data(route), zmq_msg_size(route));
+}
+
+//  Who sends this; NULL: nobody who is let in.
+static peer_t *s_sender(front_t *self, zmq_msg_t *route, zmq_msg_t *payload, int64_t now)
+{
+    peer_t *peer = NULL;
+    if (zmq_msg_size(route) <= PEER_ROUTE_MAX) {
+        peer = peer_find(&self->peers, zmq_msg_data(route), zmq_msg_size(route));
+        if (!peer)
+            peer = s_welcome(self, route, now);
+    }
+    if (peer && self->settings.access)
+        peer = s_identify(self, peer, payload);
+    if (!peer) {
+        door_hang_up(self->door, zmq_msg_get(payload, ZMQ_SRCFD));
+        log_limited(LOG_STRANGERS, LOG_LEVEL_WARNING,
+                    "a peer with a routing id that is too long, or beyond the bound, is refused");
+    }
+    return peer;
+}
+
+static void s_hear(front_t *self, peer_t *peer, zmq_msg_t *payload, int frames, bool delimited,
+                   int64_t now)
+{
+    peer->delimited = delimited;
+    //  Whatever it has sent: it is to get the answer.
+    peer->heard_at = now;
+    //  To read takes time whatever it is: a large frame ends the turn.
+    uint32_t pages = (uint32_t)(zmq_msg_size(payload) >> 12);
+    self->work += pages;
+    self->taken += pages;
+    if (frames == (delimited ? 2 : 1))
+        s_read(self, peer, payload, now);
+    else
+        s_refuse(self, peer, ERROR_MALFORMED, "a request is one frame", 0);
+}
+
 static bool s_take_one(front_t *self)
 {
     zmq_msg_t route, payload;
@@ -204,20 +270,10 @@ static bool s_take_one(front_t *self)
     zmq_msg_init(&payload);
     bool delimited = false;
     int frames = s_receive(self, &route, &payload, &delimited);
-    peer_t *peer =
-        frames ? peer_find(&self->peers, zmq_msg_data(&route), zmq_msg_size(&route)) : NULL;
-    if (peer && self->settings.access)
-        peer = s_identify(self, peer, &payload);
-    if (peer) {
-        int64_t now = pipe_clock();
-        peer->delimited = delimited;
-        //  Whatever it has sent: it is to get the answer.
-        peer->heard_at = now;
-        if (frames == (delimited ? 2 : 1))
-            s_read(self, peer, &payload, now);
-        else
-            s_refuse(self, peer, ERROR_MALFORMED, "a request is one frame", 0);
-    }
+    int64_t now = pipe_clock();
+    peer_t *peer = frames ? s_sender(self, &route, &payload, now) : NULL;
+    if (peer)
+        s_hear(self, peer, &payload, frames, delimited, now);
     zmq_msg_close(&route);
     zmq_msg_close(&payload);
     return frames > 0;

@@ -29,6 +29,12 @@ struct front {
     bool deaf; //  it reads no more
 };
 
+//  Has the sessions of a key, whose rights are not what they were, ask anew. `self` is the front.
+void front_tell_key_changed(void *self, const access_key_t *key);
+
+//  Forgets peers that have been silent; sooner where there are many.
+void front_sweep(front_t *self, int64_t now);
+
 //  Sends the replies that the orderer has passed back. Returns false if there were none.
 bool front_take_replies(front_t *self);
 

@@ -293,7 +293,8 @@ static void s_take_access(orderer_t *self, zsock_t *control)
 {
     void *access = NULL;
     zsock_recv(control, "p", &access);
-    front_admit(self->front, access);
+    if (access)
+        front_admit(self->front, access);
 }
 
 static void s_control(orderer_t *self, zsock_t *control)

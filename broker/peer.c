@@ -1,21 +1,32 @@
 //  peer.c - the peers of the front; see peer.h
 
 #include "peer.h"
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-peer_t *peer_find(peer_table_t *self, const void *route, size_t route_size)
+static unsigned s_hash(const peer_table_t *self, const void *route, size_t route_size)
 {
-    unsigned hash = (unsigned)request_hash(self->key, route, route_size);
+    return (unsigned)request_hash(self->key, route, route_size);
+}
+
+peer_t *peer_find(const peer_table_t *self, const void *route, size_t route_size)
+{
+    assert(route_size <= PEER_ROUTE_MAX);
     peer_t *peer = NULL;
+    unsigned hash = s_hash(self, route, route_size);
     HASH_FIND_BYHASHVALUE(by_route, self->by_route, route, route_size, hash, peer);
-    if (peer)
-        return peer;
-    peer = calloc(1, sizeof *peer + route_size);
+    return peer;
+}
+
+peer_t *peer_new(peer_table_t *self, const void *route, size_t route_size)
+{
+    peer_t *peer = calloc(1, sizeof *peer + route_size);
     if (!peer || !(peer->unread = unread_new())) {
         free(peer);
         return NULL;
     }
+    unsigned hash = s_hash(self, route, route_size);
     peer->number = ++self->last_number;
     peer->route_size = (uint8_t)route_size;
     memcpy(peer->route, route, route_size);
@@ -46,11 +57,11 @@ void peer_forget(peer_table_t *self, peer_t *peer)
 
 peer_t *peer_renew(peer_table_t *self, peer_t *peer)
 {
-    uint8_t route[UINT8_MAX];
+    uint8_t route[PEER_ROUTE_MAX];
     size_t route_size = peer->route_size;
     memcpy(route, peer->route, route_size);
     peer_forget(self, peer);
-    return peer_find(self, route, route_size);
+    return peer_new(self, route, route_size);
 }
 
 void peer_fini(peer_table_t *self)

@@ -11,6 +11,9 @@
 #include "unread.h"
 #include <uthash.h>
 
+//  Bytes of a routing id, as ZeroMQ's own sockets have it at most. A peer may send more.
+#define PEER_ROUTE_MAX 255
+
 typedef struct peer {
     uint64_t number;
     const struct access_key *key; //  as it is in the front's table; NULL: to be looked up
@@ -40,8 +43,11 @@ typedef struct {
     const uint8_t *key; //  of hashes
 } peer_table_t;
 
-//  The peer with this routing id, made if it is new. NULL: no memory.
-peer_t *peer_find(peer_table_t *self, const void *route, size_t route_size);
+//  The peer with this routing id of at most PEER_ROUTE_MAX bytes, or NULL.
+peer_t *peer_find(const peer_table_t *self, const void *route, size_t route_size);
+
+//  Makes one with a routing id that nobody has. NULL: no memory.
+peer_t *peer_new(peer_table_t *self, const void *route, size_t route_size);
 
 //  Forgets a peer, which must not be owed anything, and makes another one with its routing id. NULL: no
 //  memory.

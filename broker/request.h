@@ -29,6 +29,7 @@ typedef enum {
     REQUEST_SKIP,
     REQUEST_RESET,
     REQUEST_REFUSED, //  cannot be taken: the front has put the Error into it
+    REQUEST_KEY_CHANGED, //  of no peer: sessions of `owner` are to ask anew for what they have
     REPLY_UNASKED, //  not a request: what the orderer tells a peer by itself
     REPLY_REPAIR //  the same: a Repair, of which a peer gets only so many
 } request_kind_t;

@@ -173,6 +173,13 @@ void session_due(core_t *self, receiver_t *receiver, int64_t now)
     s_park(self, receiver, "timeout", now);
 }
 
+void core_park_owner(core_t *self, uint64_t owner, int64_t now)
+{
+    for (receiver_t *at = self->by_id; at; at = at->by_id.next)
+        if (at->kind == RECEIVER_ATTACHED && at->owner == owner)
+            s_park(self, at, "timeout", now);
+}
+
 void core_heard(receiver_t *receiver, int64_t now)
 {
     receiver->heard_at = now;

@@ -1,10 +1,12 @@
 """What a peer, a log reader or a small machine may do to the broker beside sending bad requests."""
+import ctypes
 import functools
 import itertools
 import os
 import secrets
 import signal
 import socket
+import struct
 import subprocess
 import time
 
@@ -12,6 +14,7 @@ import harness
 import pytest
 import wire
 import zmq
+from debugger import Stopped
 from harness import DEADLINE, SANITIZED, SEQPUSHD, wait_until
 from peers import CONTEXT, Peer, Receiver, outcomes, push
 
@@ -153,6 +156,89 @@ def is_closed(connection):
     except ConnectionResetError:
         pass
     return True
+
+
+def shake_hands(broker, routing_id=b""):
+    """A connection to the front as a DEALER that has chosen its routing id, whatever ZeroMQ's own allow."""
+    def named(name, value):
+        return bytes([len(name)]) + name + struct.pack(">I", len(value)) + value
+    ready = b"\x05READY" + named(b"Socket-Type", b"DEALER") + named(b"Identity", routing_id)
+    connection = connect(broker)
+    connection.sendall(b"\xff" + bytes(8) + b"\x7f\x03\0" + b"NULL".ljust(20, b"\0") + bytes(32)
+                       + b"\x06" + struct.pack(">Q", len(ready)) + ready)
+    greeting = b""
+    while len(greeting) < 64:
+        greeting += connection.recv(64 - len(greeting))
+    frame(connection)  # its READY
+    return connection
+
+
+def frame(connection):
+    """The next frame of ZMTP, None if the broker has hung up."""
+    stream = connection.makefile("rb", buffering=0)
+    try:
+        flags = stream.read(1)
+        size = struct.unpack(">Q", stream.read(8))[0] if flags and flags[0] & 2 else stream.read(1)
+        return stream.read(size if isinstance(size, int) else size[0]) if size else None
+    except ConnectionResetError:
+        return None
+
+
+def beats(connection):
+    """Sends a heartbeat. True if it is answered, False if the broker hangs up."""
+    request = wire.Request(request_id=7, heartbeat=wire.Heartbeat()).SerializeToString()
+    connection.sendall(bytes([0, len(request)]) + request)
+    return frame(connection) is not None
+
+
+def test_a_peer_whose_routing_id_is_too_long_is_turned_away(broker, peer):
+    """Cut to a length of one byte, it would be another peer's, who would get its replies."""
+    assert beats(shake_hands(broker, bytes(range(5))))
+    connection = shake_hands(broker, bytes(range(5)) + bytes(256))
+    assert not beats(connection)
+    assert not beats(shake_hands(broker, bytes(1 << 20)))
+    broker.wait_metric("connections_refused_total", 2)
+    assert peer.heartbeat().HasField("heartbeat")
+
+
+def test_the_routing_ids_that_are_given_out_cannot_be_guessed_from_the_time_of_the_start(broker, peer):
+    """A peer that had the next one would end the process."""
+    libc = ctypes.CDLL("libc.so.6")
+    start = peer.heartbeat().instance // 1000000
+    guesses = set()
+    for seed in (1, start - 1, start, start + 1):
+        libc.srandom(seed)
+        drawn = [libc.random() for _ in range(40)]
+        guesses |= {(low | high << 31) + 3 & 0xffffffff for low, high in itertools.pairwise(drawn)}
+    held = [shake_hands(broker, b"\0" + struct.pack(">I", guess)) for guess in guesses]
+    assert all(beats(shake_hands(broker)) for _ in range(8))
+    for connection in held:
+        connection.close()
+
+
+@pytest.mark.settings("front/max_connections=4")
+def test_peers_that_are_gone_are_remembered_up_to_a_bound(broker):
+    for _ in range(8):
+        with Peer(broker) as peer:
+            peer.heartbeat()
+        broker.wait_metric("connections", 0)
+    assert not beats(shake_hands(broker))
+    assert broker.metric("connections_refused_total") == 1
+    wait_until(lambda: beats(shake_hands(broker)), "the others to be forgotten")
+
+
+def test_large_frames_of_one_peer_do_not_hold_up_the_others(broker, peer):
+    """Whatever is in them: they are refused, as these are, or not."""
+    frames, empty = 12, b"\x0a\0" * (2 << 20)
+    with Peer(broker) as another:
+        another.heartbeat()
+        before = broker.metric("errors_total", code="invalid")
+        with Stopped(broker.pid, "orderer"):
+            for _ in range(frames):
+                peer.send_raw(b"\x0a" + varint(len(empty)) + empty)
+            request_id = another.send(heartbeat=wire.Heartbeat())
+        assert another.reply_to(request_id)
+        assert broker.metric("errors_total", code="invalid") - before < frames
 
 
 @pytest.mark.settings("front/handshake_timeout=500")
