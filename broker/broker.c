@@ -8,6 +8,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #define REPLIES_LINGER 100 //  ms that the last replies have to leave, at least
@@ -52,6 +53,8 @@ static bool s_start_gate(broker_t *self, char **error)
         *error = NULL;
     if (wrong || !*path)
         return !wrong;
+    //  A core file would have the secret key in it.
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
     access_t *access = access_new(self->config);
     self->gate = access ? gate_new(access, &self->stats->gate) : NULL;
     self->gate_actor = self->gate ? zactor_new(gate_run, self->gate) : NULL;

@@ -128,8 +128,8 @@ static bool s_check_local(config_loader_t *self, const char *path, size_t index,
         text);
 }
 
-//  What leaves the machine is encrypted: by CURVE at the front and, with the receiver's key, at a route.
-//  Over http nothing is.
+//  What leaves the machine is encrypted: by CURVE at the front and where a receiver attaches and, with the
+//  receiver's key, at a route. Over http nothing is.
 static bool s_check_plaintext(config_loader_t *self)
 {
     const config_t *config = self->config;
@@ -139,7 +139,11 @@ static bool s_check_plaintext(config_loader_t *self)
     for (size_t i = 0; !curve && i < config->front.bind.count; i++)
         if (!s_check_local(self, "front/bind", i, config->front.bind.items[i]))
             return false;
-    for (size_t i = 0; curve && i < config->delivery.route_count; i++)
+    for (size_t i = 0; !curve && i < config->delivery.allow_endpoint.count; i++)
+        if (!s_check_local(self, "delivery/allow_endpoint", i,
+                           config->delivery.allow_endpoint.items[i]))
+            return false;
+    for (size_t i = 0; i < config->delivery.route_count; i++)
         if (!config->delivery.routes[i].server_key &&
             !s_check_local(self, "delivery/route/endpoint", i, config->delivery.routes[i].endpoint))
             return false;
@@ -163,6 +167,19 @@ static bool s_check_secret(config_loader_t *self)
                             path, wrong);
 }
 
+//  Keys that nobody is asked for would let everybody in.
+static bool s_check_use(config_loader_t *self)
+{
+    const config_t *config = self->config;
+    if (*config->security.secret_file || config->security.allow_plaintext ||
+        config->security.key_count == 0)
+        return true;
+    s_blame(self, config_loader_setting(self, config_key_find("security/key/name"), 0));
+    return config_error_set(&self->error, "security/key",
+                            "is of no use without CURVE, expected security/secret_file, or "
+                            "security/allow_plaintext = 1");
+}
+
 //  A key says who somebody is, so no two sections may have the same.
 static bool s_check_keys(config_loader_t *self)
 {
@@ -183,5 +200,5 @@ bool config_check(config_loader_t *self)
 {
     return s_complete_rules(self) && s_check_pairs(self) && s_check_windows(self) &&
            s_check_policies(self) && s_check_plaintext(self) && s_check_secret(self) &&
-           s_check_keys(self);
+           s_check_use(self) && s_check_keys(self);
 }

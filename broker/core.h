@@ -194,9 +194,9 @@ void core_detach_client(core_t *self, receiver_t *receiver, const void *id, size
 //  Takes all from the receiver and ends it; it is not valid any more.
 void core_detach(core_t *self, receiver_t *receiver);
 
-//  The receivers of this owner are taken as gone, and told so: what they may have, they are asked when they
-//  attach anew.
-void core_park_owner(core_t *self, uint64_t owner, int64_t now);
+//  Ends the receivers of this owner, and tells them "timeout", so that they attach anew: then they are asked
+//  what they may have.
+void core_end_owner(core_t *self, uint64_t owner);
 
 //  The same for an operator: the receiver, which has not asked for it, is told. A client stays with a
 //  receiver that has it by prefix: returns false then, and if it is another's.

@@ -274,9 +274,9 @@ static receiver_t *s_owned(const decider_t *self, request_t *request, ProtobufCB
 
 //  The receiver with this id in this generation, or NULL with the request answered.
 static receiver_t *s_session(const decider_t *self, request_t *request, ProtobufCBinaryData id,
-                             uint64_t generation)
+                             uint64_t generation, bool anybody)
 {
-    receiver_t *receiver = s_owned(self, request, id, false);
+    receiver_t *receiver = s_owned(self, request, id, anybody);
     if (!receiver)
         return NULL;
     if (receiver->generation != generation) {
@@ -285,7 +285,8 @@ static receiver_t *s_session(const decider_t *self, request_t *request, Protobuf
         return NULL;
     }
     //  It may have connected anew; what is unasked goes to where it was last heard.
-    receiver->peer = request->peer;
+    if (receiver->owner == request->owner)
+        receiver->peer = request->peer;
     return receiver;
 }
 
@@ -293,7 +294,8 @@ static receiver_t *s_session(const decider_t *self, request_t *request, Protobuf
 static bool s_give_back(const decider_t *self, request_t *request)
 {
     const Seqpush__V1__Detach *detach = request->body->detach;
-    receiver_t *receiver = s_session(self, request, detach->receiver_id, detach->generation);
+    receiver_t *receiver =
+        s_session(self, request, detach->receiver_id, detach->generation, request->admin);
     if (!receiver)
         return false;
     for (size_t i = 0; i < detach->n_client_ids; i++)
@@ -359,7 +361,7 @@ static void s_ack_some(const decider_t *self, receiver_t *receiver,
 static void s_ack(const decider_t *self, request_t *request, int64_t now)
 {
     const Seqpush__V1__DeliveryAck *ack = request->body->ack;
-    receiver_t *receiver = s_session(self, request, ack->receiver_id, ack->generation);
+    receiver_t *receiver = s_session(self, request, ack->receiver_id, ack->generation, false);
     if (!receiver)
         return;
     core_heard(receiver, now);
@@ -377,7 +379,7 @@ static void s_heartbeat(const decider_t *self, request_t *request, int64_t now)
     Seqpush__V1__Heartbeat *heartbeat = request->body->heartbeat;
     if (heartbeat->receiver_id.len) {
         receiver_t *receiver =
-            s_session(self, request, heartbeat->receiver_id, heartbeat->generation);
+            s_session(self, request, heartbeat->receiver_id, heartbeat->generation, false);
         if (!receiver)
             return;
         core_heard(receiver, now);
@@ -451,7 +453,7 @@ void decider_decide(decider_t *self, request_t *request, int64_t now)
     if (request->kind == REQUEST_REFUSED)
         return;
     if (request->kind == REQUEST_KEY_CHANGED) {
-        core_park_owner(self->core, request->owner, now);
+        core_end_owner(self->core, request->owner);
         return;
     }
     if (request->kind == REQUEST_PUSH)

@@ -173,11 +173,15 @@ void session_due(core_t *self, receiver_t *receiver, int64_t now)
     s_park(self, receiver, "timeout", now);
 }
 
-void core_park_owner(core_t *self, uint64_t owner, int64_t now)
+void core_end_owner(core_t *self, uint64_t owner)
 {
-    for (receiver_t *at = self->by_id; at; at = at->by_id.next)
-        if (at->kind == RECEIVER_ATTACHED && at->owner == owner)
-            s_park(self, at, "timeout", now);
+    receiver_t *at, *next;
+    HASH_ITER (by_id, self->by_id, at, next) {
+        if (at->kind != RECEIVER_ATTACHED || at->owner != owner)
+            continue;
+        effect_tell_detached(self, at, NULL, "timeout");
+        s_end(self, at);
+    }
 }
 
 void core_heard(receiver_t *receiver, int64_t now)

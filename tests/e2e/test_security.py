@@ -1,5 +1,6 @@
 """CURVE: who gets in, what each key may ask for, and what becomes of the others."""
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -196,6 +197,42 @@ def test_a_key_that_is_taken_out_is_refused_at_once_and_a_new_one_let_in(secure,
     assert not is_let_in(secure, secure.keys["publisher"])
     with Peer(secure, curve=new) as peer:
         assert outcomes(peer.push(push("a-1", 2)), 1) == ["ACCEPTED"]
+
+
+@pytest.mark.parametrize("thread", ["orderer", pytest.param(
+    "front", marks=pytest.mark.settings("front/own_thread=1"))])
+def test_a_receiver_whose_key_loses_a_right_receives_by_it_no_more(secure, realm, thread):
+    realm.key("receiver", "receiver", curve=secure.keys["receiver"], clients=["a-2*"],
+              receivers=["r1"], endpoints=ENDPOINTS)
+    with Receiver(secure, "r1", curve=secure.keys["receiver"]) as receiver, \
+            Peer(secure, curve=secure.keys["publisher"]) as peer:
+        receiver.attach("a-1", prefix="a-2")
+        peer.push(push("a-1", 1), push("a-2", 1))
+        receiver.take(2)
+        secure.wait_metric("queue_messages", 0, stage="retained")
+        realm.write()
+        secure.signal(signal.SIGHUP)
+        assert receiver.receive_unasked().detached.reason == "timeout"
+        assert outcomes(peer.push(push("a-1", 2), push("a-2", 2)), 2) == ["ACCEPTED"] * 2
+        assert receiver.beat().error.code == "unknown_receiver"
+        assert receiver.attach("a-1").error.code == "forbidden"
+        receiver.attach(prefix="a-2")
+        receiver.take(1)
+        assert receiver.last[b"a-1"] == (0, 1) and receiver.last[b"a-2"] == (0, 2)
+        secure.wait_metric("queue_messages", 1, stage="retained")  # of a-1
+
+
+def test_a_reload_that_changes_nothing_for_a_key_leaves_its_sessions(secure, realm):
+    with Receiver(secure, "r1", curve=secure.keys["receiver"]) as receiver, \
+            Peer(secure, curve=secure.keys["publisher"]) as peer:
+        receiver.attach("a-1")
+        realm.key("another", "publisher", clients="b-*")
+        realm.write()
+        secure.signal(signal.SIGHUP)
+        secure.wait_for_line("security/key has changed")
+        assert receiver.beat().HasField("heartbeat")
+        peer.push(push("a-1", 1))
+        receiver.take(1)
 
 
 def test_a_wrong_file_of_keys_leaves_the_keys_as_they_are(secure, realm):
@@ -400,6 +437,11 @@ def test_no_secret_is_printed_or_logged(realm, secure):
     assert secret not in printed.stdout + printed.stderr + secure.log
 
 
+def test_no_core_file_is_left_that_would_have_the_secret(secure):
+    limits = Path(f"/proc/{secure.pid}/limits").read_text()
+    assert re.search(r"Max core file size +0 +0 ", limits)
+
+
 def test_keygen_leaves_what_is_there_alone(tmp_path):
     tool("keygen", tmp_path / "x")
     before = (tmp_path / "x.key").read_text()
@@ -412,9 +454,10 @@ def test_keygen_leaves_what_is_there_alone(tmp_path):
 
 
 def test_an_address_that_others_reach_needs_curve(realm):
-    outside = ["--check-config", "--set", "front/bind=tcp://0.0.0.0:*"]
-    assert check(*outside).returncode == 1
-    assert check(*outside, "--config", realm.write()).returncode == 0
+    for setting in "front/bind=tcp://0.0.0.0:*", "delivery/allow_endpoint=tcp://*:*":
+        outside = ["--check-config", "--set", setting]
+        assert check(*outside).returncode == 1
+        assert check(*outside, "--config", realm.write()).returncode == 0
     route = "delivery\n    route\n        match = x\n        endpoint = tcp://10.0.0.1:1\n"
     done = check("--check-config", "--config", realm.write(route))
     assert done.returncode == 1 and "delivery/route/endpoint" in done.stderr

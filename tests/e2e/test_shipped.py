@@ -115,6 +115,11 @@ def test_the_unit_waits_longer_than_a_stop_takes(unit):
     assert "Type=notify" in text and "WatchdogSec=" in text
 
 
+def test_the_unit_bounds_memory_above_what_the_defaults_may_take(unit):
+    kept = int(re.search(r"memory_max = (\d+)", run(SEQPUSHD, "--print-config"))[1])
+    assert int(re.search(r"MemoryMax=(\d+)G", unit.read_text())[1]) << 30 > 4 * kept
+
+
 #  ---- completions -------------------------------------------------------------------------------
 
 def options(program, *command):

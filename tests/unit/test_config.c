@@ -241,8 +241,11 @@ static void test_good_files(void **state)
         "security\n    allow_plaintext = 1\nfront\n    bind = tcp://*:*\n    bind = "
         "tcp://0.0.0.0:1\n",
         "http\n    bind = 0.0.0.0:80\nsecurity\n    allow_plaintext = 1\n",
-        "delivery\n    allow_endpoint = tcp://10.0.0.1:*\n    allow_endpoint = ipc:///run/*\n",
-        "delivery\n    allow_endpoint = tcp://[fe80::1]:5600\n    allow_endpoint = tcp://*:*\n",
+        "security\n    allow_plaintext = 1\ndelivery\n    allow_endpoint = tcp://10.0.0.1:*\n"
+        "    allow_endpoint = ipc:///run/*\n",
+        "security\n    allow_plaintext = 1\ndelivery\n    allow_endpoint = "
+        "tcp://[fe80::1]:5600\n    allow_endpoint = tcp://*:*\n",
+        "delivery\n    allow_endpoint = tcp://[::1]:*\n    allow_endpoint = ipc:///run/*\n",
         "workers\n    count = 064\n",
         "ordering\n    window = 2048\n",
         "front\n    max_payload = 4193280\n",
@@ -428,6 +431,14 @@ static void test_bad_files(void **state)
         {"front\n    bind = tcp://*:5570\n", ":2: front/bind: \"tcp://*:5570\" is not a loopback"},
         {"front\n    bind = tcp://[::]:1\n", ":2: front/bind: \"tcp://[::]:1\" is not a loopback"},
         {"log\nhttp\n    bind = 0.0.0.0:80\n", ":3: http/bind: \"0.0.0.0:80\" is not a loopback"},
+        {"delivery\n    allow_endpoint = ipc://*\n    allow_endpoint = tcp://*:*\n",
+         ":3: delivery/allow_endpoint: \"tcp://*:*\" is not a loopback"},
+        {"delivery\n    route\n        match = x\n        endpoint = tcp://10.0.0.1:1\n",
+         ":4: delivery/route/endpoint: \"tcp://10.0.0.1:1\" is not a loopback"},
+        {"security\n    key\n        name = a\n        public = "
+         "\"Yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{hID\"\n"
+         "        role = receiver\n",
+         ":3: security/key: is of no use without CURVE"},
     };
     for (size_t i = 0; i < COUNT(cases); i++)
         s_load_bad(cases[i].text, NULL, cases[i].error);
@@ -593,7 +604,8 @@ static void test_print_reads_back(void **state)
         "security\n    allow_plaintext = 1\nlog\n    level = debug\n    format = json\n",
         "ordering\n    plugin = /p.so\n    rule\n        match = '\"*'\n        policy = mine\n"
         "    rule\n        match = ?\n        gap_alarm = 0\n        first_seq = 7\n",
-        "delivery\n    allow_endpoint = ipc://*\n    allow_endpoint = tcp://*:*\n    route\n"
+        "security\n    allow_plaintext = 1\ndelivery\n    allow_endpoint = ipc://*\n"
+        "    allow_endpoint = tcp://*:*\n    route\n"
         "        match = \"#\"\n        endpoint = ipc:///1\n    route\n        endpoint = "
         "ipc:///2\n"
         "        match = ' \xff '\nordering\n    first_seq = 9223372036854775807\n",
@@ -637,6 +649,14 @@ static char *s_shipped(void)
     assert_in_range(fread(text, 1, 65535, in), 1, 65534);
     fclose(in);
     return text;
+}
+
+//  Lets the file's own key stand without CURVE.
+static void s_allow_plaintext(char *text)
+{
+    char *at = strstr(text, "allow_plaintext = 0");
+    assert_non_null(at);
+    at[strlen("allow_plaintext = ")] = '1';
 }
 
 static void test_shipped_file_is_the_defaults(void **state)
@@ -683,6 +703,7 @@ static void test_shipped_file_has_every_key(void **state)
     (void)state;
     char *shipped = s_shipped();
     s_uncomment(shipped);
+    s_allow_plaintext(shipped);
     char *printed = s_print_loaded(shipped, NULL);
     char *has = s_names(shipped), *wanted = s_names(printed);
     assert_string_equal(has, wanted);
@@ -761,6 +782,7 @@ static void test_mutated_files_do_no_harm(void **state)
     print_message("SEQPUSH_TEST_SEED=%llu\n", (unsigned long long)seed);
     char *shipped = s_shipped();
     s_uncomment(shipped);
+    s_allow_plaintext(shipped);
     size_t shipped_size = strlen(shipped);
     char *text = malloc(2 * shipped_size + 1024);
     assert_non_null(text);
