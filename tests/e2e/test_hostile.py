@@ -3,6 +3,7 @@ import ctypes
 import functools
 import itertools
 import os
+import resource
 import secrets
 import signal
 import socket
@@ -285,12 +286,12 @@ def test_a_receiver_beyond_the_bound_is_refused_until_one_goes(broker, peer):
         receiver.close()
 
 
-def start_with_few_descriptors(start_broker, monkeypatch, folder, *settings):
+def start_with_few_descriptors(start_broker, monkeypatch, folder, *settings, config=None):
     few = folder / "seqpushd"
     few.write_text(f'#!/bin/sh\nulimit -n {DESCRIPTORS}\nexec "{SEQPUSHD}" "$@"\n')
     few.chmod(0o755)
     monkeypatch.setattr(harness, "SEQPUSHD", few)
-    return start_broker(*settings)
+    return start_broker(*settings, config=config)
 
 
 @pytest.mark.skipif(SANITIZED, reason="sanitizers have threads of their own")
@@ -311,6 +312,35 @@ def test_more_connections_than_descriptors_cost_no_processor_time(
             connection.close()
         with Peer(broker) as another:
             assert another.heartbeat()
+
+
+def test_a_reload_and_the_log_work_when_no_more_connections_are_let_in(
+        start_broker, monkeypatch, tmp_path):
+    config = tmp_path / "seqpushd.conf"
+    config.write_text("workers\n    count = 1\n")
+    broker = start_with_few_descriptors(start_broker, monkeypatch, tmp_path, config=config)
+    idle = [connect(broker) for _ in range(4 * DESCRIPTORS)]
+    broker.wait_for_line("a connection beyond front/max_connections or the descriptors is refused")
+    config.write_text("workers\n    count = 2\n")
+    broker.signal(signal.SIGHUP)
+    broker.wait_for_line("2 workers run")
+    for connection in idle:
+        connection.close()
+
+
+def test_the_front_serves_again_when_there_are_descriptors_again(broker, peer):
+    """The broker counts, so that it does not come to this: here others have taken them."""
+    peer.heartbeat()
+    limits = resource.prlimit(broker.pid, resource.RLIMIT_NOFILE)
+    taken = max(int(number) for number in os.listdir(f"/proc/{broker.pid}/fd"))
+    resource.prlimit(broker.pid, resource.RLIMIT_NOFILE, (taken + 1, limits[1]))
+    waiting = [connect(broker) for _ in range(8)]
+    assert peer.push(push("c", 1)).push_ack.accepted == 1
+    resource.prlimit(broker.pid, resource.RLIMIT_NOFILE, limits)
+    with Peer(broker) as another:
+        assert another.heartbeat().HasField("heartbeat")
+    for connection in waiting:
+        connection.close()
 
 
 @pytest.mark.parametrize("round_", range(3))
