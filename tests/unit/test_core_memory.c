@@ -187,6 +187,31 @@ static void overload_asks_for_more_and_more_patience(void **state)
     assert_int_equal(f->decided.retry_after_ms, 10);
 }
 
+//  ---- no memory ---------------------------------------------------------------------------------
+
+void *__real_realloc(void *memory, size_t size);
+void *__wrap_realloc(void *memory, size_t size);
+
+static bool s_no_memory;
+
+void *__wrap_realloc(void *memory, size_t size)
+{
+    return s_no_memory ? NULL : __real_realloc(memory, size);
+}
+
+//  The timers had no room for its hole; the next push finds some.
+static void a_hole_whose_timer_found_no_memory_is_told_of_all_the_same(void **state)
+{
+    fixture_t *f = *state;
+    fixture_start(f);
+    s_no_memory = true;
+    assert_outcome(fixture_push(f, "a", 2), OUTCOME_ACCEPTED);
+    s_no_memory = false;
+    assert_outcome(fixture_push(f, "a", 3), OUTCOME_ACCEPTED);
+    fixture_pass(f, 2 * f->settings.gap_alarm);
+    assert_int_equal(fixture_stat(&f->stats.gaps_alarmed), 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, s_setup, fixture_teardown)
 
 int main(void)
@@ -197,6 +222,7 @@ int main(void)
         TEST(full_frames_stay_as_they_are),
         TEST(a_receiver_that_takes_nothing_leaves_room_for_others),
         TEST(overload_asks_for_more_and_more_patience),
+        TEST(a_hole_whose_timer_found_no_memory_is_told_of_all_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
