@@ -3,6 +3,8 @@
 #include "access.h"
 #include "address.h"
 #include "glob.h"
+#include <assert.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,6 +30,8 @@ struct access {
     access_key_t *keys;
     size_t count;
     access_key_t *by_public_key;
+    atomic_bool
+        made; //  whoever has seen it sees the rest: the table may be another thread's by now
 };
 
 //  ---- life --------------------------------------------------------------------------------------
@@ -90,7 +94,9 @@ access_t *access_new(const config_t *config)
     bool ok = self && self->keys;
     for (size_t i = 0; ok && i < count; i++)
         ok = s_add(self, &config->security.keys[i]);
-    if (!ok)
+    if (ok)
+        atomic_store_explicit(&self->made, true, memory_order_release);
+    else
         access_destroy(&self);
     return self;
 }
@@ -119,6 +125,9 @@ void access_destroy(access_t **self_p)
 const access_key_t *access_find(const access_t *self, const char *public_key)
 {
     access_key_t *key = NULL;
+    bool made = atomic_load_explicit((atomic_bool *)&self->made, memory_order_acquire);
+    assert(made);
+    (void)made;
     HASH_FIND(by_public_key, self->by_public_key, public_key, strlen(public_key), key);
     return key;
 }
