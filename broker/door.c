@@ -15,6 +15,9 @@
 struct door {
     void *router;
     void *monitor;
+    uint64_t *numbers; //  of connections, by descriptor; 0: none
+    size_t numbers_size;
+    uint64_t last_number;
     uint64_t connections;
     uint64_t connections_max;
     front_stats_t *stats;
@@ -64,6 +67,7 @@ void door_destroy(door_t **self_p)
     zmq_socket_monitor(self->router, NULL, 0);
     if (self->monitor)
         zmq_close(self->monitor);
+    free(self->numbers);
     free(self);
     *self_p = NULL;
 }
@@ -82,10 +86,31 @@ void door_hang_up(door_t *self, int descriptor)
     stats_add(&self->stats->connections_refused, 1);
 }
 
+uint64_t door_connection(const door_t *self, int descriptor)
+{
+    return descriptor >= 0 && (size_t)descriptor < self->numbers_size ? self->numbers[descriptor] : 0;
+}
+
+//  Without memory the connection has no number.
+static void s_number(door_t *self, int descriptor)
+{
+    size_t size = (size_t)descriptor + 1;
+    if (size > self->numbers_size) {
+        uint64_t *numbers = realloc(self->numbers, size * sizeof *numbers);
+        if (!numbers)
+            return;
+        memset(numbers + self->numbers_size, 0, (size - self->numbers_size) * sizeof *numbers);
+        self->numbers = numbers;
+        self->numbers_size = size;
+    }
+    self->numbers[descriptor] = ++self->last_number;
+}
+
 static void s_take(door_t *self, uint16_t event, int value)
 {
     switch (event) {
     case ZMQ_EVENT_ACCEPTED:
+        s_number(self, value);
         if (++self->connections <= self->connections_max)
             break;
         door_hang_up(self, value);
@@ -94,6 +119,8 @@ static void s_take(door_t *self, uint16_t event, int value)
         break;
     case ZMQ_EVENT_DISCONNECTED:
         self->connections -= self->connections > 0;
+        if (door_connection(self, value))
+            self->numbers[value] = 0;
         break;
     case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
         stats_add(&self->stats->bad_handshakes, 1);

@@ -25,6 +25,10 @@ void door_destroy(door_t **self_p);
 //  Takes in what there is to know.
 void door_look(door_t *self);
 
+//  The number of the connection that has this descriptor, as far as the door has looked; it is never given
+//  again. 0: none is known.
+uint64_t door_connection(const door_t *self, int descriptor);
+
 //  Hangs up on a connection by its descriptor, and counts it as refused; -1: it is gone already.
 void door_hang_up(door_t *self, int descriptor);
 

@@ -11,7 +11,7 @@
 #define SWEEP_EVERY 1000000000LL //  ns
 #define PUBLISHES_FOR 10000000000LL //  ns without a push until a peer is no publisher any more
 #define FORGET_AFTER 120000000000LL //  ns without a word until a peer is forgotten
-#define FORGET_AFTER_MANY 5000000000LL //  the same where there are more peers than connections
+#define FORGET_GONE_AFTER 5000000000LL //  the same where its connection has ended
 #define FINISH_WITHIN 100000000LL //  ns for which the end reads requests, if they go on coming
 #define FINISH_QUIET 10 //  ms without a request after which none is on its way
 
@@ -139,16 +139,28 @@ static void s_forget(front_t *self, peer_t *peer)
     stats_set(&self->stats->peers, HASH_CNT(by_route, self->peers.by_route));
 }
 
+bool front_is_connected(const front_t *self, const peer_t *peer)
+{
+    return peer->connection && door_connection(self->door, peer->descriptor) == peer->connection;
+}
+
+//  What is on its way may still be answered, and a peer that comes back soon is the one that it was.
+static bool s_may_forget(const front_t *self, const peer_t *peer, int64_t now)
+{
+    int64_t silent = now - peer->heard_at;
+    if (peer->undecided || peer->owed || silent <= FORGET_GONE_AFTER)
+        return false;
+    return silent > FORGET_AFTER || !front_is_connected(self, peer);
+}
+
 void front_sweep(front_t *self, int64_t now)
 {
-    bool many = HASH_CNT(by_route, self->peers.by_route) > self->settings.connections_max;
-    int64_t forget_after = many ? FORGET_AFTER_MANY : FORGET_AFTER;
     uint64_t publishers = 0;
     peer_t *peer, *next;
     HASH_ITER (by_route, self->peers.by_route, peer, next) {
         if (peer->pushed_at && now - peer->pushed_at < PUBLISHES_FOR)
             publishers++;
-        if (now - peer->heard_at > forget_after && !peer->undecided && !peer->owed)
+        if (s_may_forget(self, peer, now))
             s_forget(self, peer);
     }
     stats_set(&self->stats->publishers, publishers);

@@ -247,12 +247,23 @@ static peer_t *s_sender(front_t *self, zmq_msg_t *route, zmq_msg_t *payload, int
     return peer;
 }
 
+//  Finds out on which connection the peer is heard.
+static void s_locate(front_t *self, peer_t *peer, const zmq_msg_t *payload)
+{
+    if (front_is_connected(self, peer))
+        return;
+    door_look(self->door);
+    peer->descriptor = zmq_msg_get(payload, ZMQ_SRCFD);
+    peer->connection = door_connection(self->door, peer->descriptor);
+}
+
 static void s_hear(front_t *self, peer_t *peer, zmq_msg_t *payload, int frames, bool delimited,
                    int64_t now)
 {
     peer->delimited = delimited;
     //  Whatever it has sent: it is to get the answer.
     peer->heard_at = now;
+    s_locate(self, peer, payload);
     //  To read takes time whatever it is: a large frame ends the turn.
     uint32_t pages = (uint32_t)(zmq_msg_size(payload) >> 12);
     self->work += pages;

@@ -32,7 +32,10 @@ struct front {
 //  Has the sessions of a key, whose rights are not what they were, ask anew. `self` is the front.
 void front_tell_key_changed(void *self, const access_key_t *key);
 
-//  Forgets peers that have been silent; sooner where there are many.
+//  Whether the connection that the peer was last heard on is there, as far as the door has looked.
+bool front_is_connected(const front_t *self, const peer_t *peer);
+
+//  Forgets peers that have been silent; sooner where their connections have ended.
 void front_sweep(front_t *self, int64_t now);
 
 //  Sends the replies that the orderer has passed back. Returns false if there were none.

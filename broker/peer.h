@@ -1,7 +1,8 @@
 /*  peer.h - the peers of the front: routing ids, their numbers, and what is owed to each
 
     The other actors know a peer by its number, which is never used again; only the front knows the
-    routing id. A peer is forgotten when it cannot be reached, or after a while without a word.
+    routing id. A peer is forgotten when it cannot be reached, or after a while without a word, which
+    is short once its connection has ended.
     The front's thread only.                                                                      */
 
 #ifndef SEQPUSH_PEER_H
@@ -21,6 +22,8 @@ typedef struct peer {
     unread_t *unread; //  bytes of its replies that are with ZeroMQ
     uint32_t undecided; //  pushes received and not decided
     uint32_t credit; //  that it is told; 0: nothing was decided yet
+    int descriptor; //  by which it was last heard, and
+    uint64_t connection; //  the number that the door gave it; 0: unknown
     bool delimited; //  sends an empty delimiter (REQ), so gets one
     bool owed; //  a PushAck is gathered for it
     reply_ack_t ack; //  that PushAck

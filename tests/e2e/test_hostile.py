@@ -228,6 +228,17 @@ def test_peers_that_are_gone_are_remembered_up_to_a_bound(broker):
     wait_until(lambda: beats(shake_hands(broker)), "the others to be forgotten")
 
 
+def test_a_peer_is_forgotten_soon_after_its_connection_ends(broker, peer):
+    """The one that stays is not, though it says nothing: it may be waiting for a confirmation."""
+    peer.heartbeat()
+    for number in range(20):
+        with named(broker, b"the same") if number % 2 else Peer(broker) as visitor:
+            visitor.heartbeat()
+    wait_until(lambda: broker.status()["front"]["peers"] > 1, "those that are gone to be counted")
+    wait_until(lambda: broker.status()["front"]["peers"] <= 1, "those that are gone to be forgotten")
+    assert broker.status()["front"]["peers"] == 1
+
+
 def test_large_frames_of_one_peer_do_not_hold_up_the_others(broker, peer):
     """Whatever is in them: they are refused, as these are, or not."""
     frames, empty = 12, b"\x0a\0" * (2 << 20)

@@ -385,8 +385,10 @@ def test_a_named_peer_that_crashed_and_comes_back_at_once_is_served(secure):
         peer.front.connect(secure.front)
         peers.append(peer)
         assert outcomes(peer.push(push("a-1", seq)), 1) == ["ACCEPTED"]
+    secure.wait_metric("connections", 3)
     for peer in peers:
         peer.close()
+    secure.wait_metric("connections", 0)
 
 
 # ---- secrets -----------------------------------------------------------------------------------
