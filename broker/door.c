@@ -88,7 +88,8 @@ void door_hang_up(door_t *self, int descriptor)
 
 uint64_t door_connection(const door_t *self, int descriptor)
 {
-    return descriptor >= 0 && (size_t)descriptor < self->numbers_size ? self->numbers[descriptor] : 0;
+    return descriptor >= 0 && (size_t)descriptor < self->numbers_size ? self->numbers[descriptor]
+                                                                      : 0;
 }
 
 //  Without memory the connection has no number.
