@@ -5,18 +5,10 @@
 
 receiver_t *assignment_resolve(core_t *self, const client_t *client)
 {
-    receiver_t *best = NULL;
-    const receiver_prefix_t *longest = NULL;
-    for (receiver_t *at = self->prefixes ? self->by_id : NULL; at; at = at->by_id.next) {
-        const receiver_prefix_t *prefix = prefix_of(at, client);
-        if (prefix && (!longest || prefix->size > longest->size)) {
-            best = at;
-            longest = prefix;
-        }
-    }
-    if (!best)
-        best = route_of(self, client);
-    return best ? best : &self->nobody;
+    receiver_t *receiver = prefix_longest(self, client);
+    if (!receiver)
+        receiver = route_of(self, client);
+    return receiver ? receiver : &self->nobody;
 }
 
 void assignment_move(core_t *self, client_t *client, receiver_t *to)
@@ -85,15 +77,10 @@ bool core_attach_prefix(core_t *self, receiver_t *receiver, const void *prefix, 
                         int64_t now)
 {
     (void)now;
-    if (prefix_find(receiver, prefix, size))
+    if (prefix_holder(self, prefix, size) == receiver)
         return true;
-    if (!prefix_add(self, receiver, prefix, size))
+    if (!prefix_give(self, receiver, prefix, size))
         return false;
-    for (receiver_t *at = self->by_id; at; at = at->by_id.next) {
-        receiver_prefix_t *same = at != receiver ? prefix_find(at, prefix, size) : NULL;
-        if (same)
-            prefix_drop(self, at, same);
-    }
     for (client_t *client = self->oldest; client; client = client->newer)
         if (!client->attached_by_name && size <= client->id_size &&
             (size == 0 || memcmp(client->id, prefix, size) == 0))
@@ -116,7 +103,7 @@ bool core_expel_client(core_t *self, receiver_t *receiver, const void *id, size_
     uint64_t hash = request_hash(self->settings.key, id, id_size);
     client_t *client = client_list_get(self, id, id_size, hash, false, 0);
     if (!client || client->receiver != receiver || !client->attached_by_name ||
-        prefix_of(receiver, client))
+        prefix_covers(receiver, client))
         return false;
     effect_tell_detached(self, receiver, client, "asked");
     core_detach_client(self, receiver, id, id_size);

@@ -58,7 +58,8 @@ struct core {
     receiver_t nobody;
     receiver_t *by_id; //  attached and gone ones
     receiver_t *by_address; //  those with an endpoint
-    uint32_t prefixes; //  of all receivers
+    prefix_t *prefixes; //  of all receivers
+    uint32_t prefix_sizes[ID_MAX + 1]; //  how many there are of each size
     route_t *routes;
     size_t route_count;
     uint64_t next_generation;
@@ -224,14 +225,20 @@ void assignment_move(core_t *self, client_t *client, receiver_t *to);
 
 //  ---- prefix.c ----------------------------------------------------------------------------------
 
-//  The receiver's longest prefix that the client begins with, or NULL; the one that is just this.
-const receiver_prefix_t *prefix_of(const receiver_t *receiver, const client_t *client);
-receiver_prefix_t *prefix_find(const receiver_t *receiver, const void *bytes, size_t size);
+//  Who has just this prefix; who has the longest one that the client begins with. NULL: nobody.
+receiver_t *prefix_holder(const core_t *self, const void *bytes, size_t size);
+receiver_t *prefix_longest(const core_t *self, const client_t *client);
 
-//  Adds a prefix, which the receiver does not have: false if it has too many, or there is no memory.
-//  Drops one.
-bool prefix_add(core_t *self, receiver_t *receiver, const void *bytes, size_t size);
-void prefix_drop(core_t *self, receiver_t *receiver, receiver_prefix_t *prefix);
+//  Whether the client begins with one of the receiver's prefixes.
+bool prefix_covers(const receiver_t *receiver, const client_t *client);
+
+//  Gives the receiver a prefix that it does not have, and takes it from whoever has it. False, and nothing
+//  has changed, if it has too many, or there is no memory.
+bool prefix_give(core_t *self, receiver_t *receiver, const void *bytes, size_t size);
+
+//  Drops all of a receiver's; all of all receivers'.
+void prefix_drop_all(core_t *self, receiver_t *receiver);
+void prefix_fini(core_t *self);
 
 //  ---- route.c -----------------------------------------------------------------------------------
 

@@ -78,6 +78,5 @@ void receiver_set_key(receiver_t *self, const char *server_key)
 void receiver_free(receiver_t *self)
 {
     free(self->address);
-    free(self->prefixes);
     free(self);
 }

@@ -30,10 +30,7 @@ typedef enum {
 //  Prefixes of client ids that a receiver may have.
 #define RECEIVER_PREFIXES 64
 
-typedef struct {
-    uint8_t size;
-    uint8_t bytes[ID_MAX];
-} receiver_prefix_t;
+typedef struct prefix prefix_t;
 
 typedef struct receiver {
     receiver_kind_t kind;
@@ -44,7 +41,7 @@ typedef struct receiver {
     uint64_t owner; //  whose key has the session; 0: nobody was asked
     char *address; //  endpoint
     char server_key[RECEIVER_KEY_SIZE]; //  CURVE key of the endpoint; empty: plaintext
-    receiver_prefix_t *prefixes; //  all clients that begin with one, unless attached by name
+    prefix_t *prefixes; //  all clients that begin with one, unless attached by name
     uint32_t prefix_count;
 
     client_t *clients; //  doubly linked through previous and next

@@ -88,6 +88,7 @@ receiver_t *core_any_endpoint(const core_t *self)
 void receiver_table_fini(core_t *self)
 {
     receiver_t *at, *next;
+    prefix_fini(self);
     HASH_ITER (by_id, self->by_id, at, next) {
         HASH_DELETE(by_id, self->by_id, at);
         if (!at->address)

@@ -66,8 +66,7 @@ static void s_end(core_t *self, receiver_t *receiver)
     receiver_table_remove(self, receiver);
     timer_disarm(&self->timers, &receiver->timer);
     timer_disarm(&self->timers, &receiver->resend);
-    self->prefixes -= receiver->prefix_count;
-    receiver->prefix_count = 0;
+    prefix_drop_all(self, receiver);
     receiver->kind = RECEIVER_ENDED;
     while (receiver->clients) {
         client_t *client = receiver->clients;
