@@ -23,7 +23,8 @@ def bench(broker, **options):
                  for word in (f"--{name.replace('_', '-')}", value)]
     done = tool("bench", "--json", "--broker", broker.front, "--http", broker.http, *arguments)
     result = json.loads(done.stdout)
-    assert result["accepted"] == result["received"] == options["count"]
+    assert result["accepted"] + result["duplicates"] == result["received"] == options["count"]
+    assert result["duplicates"] <= result["resends"]  # a slow machine has the library send some again
     assert {name: result[name] for name in WRONG} == dict.fromkeys(WRONG, 0)
     return result
 
