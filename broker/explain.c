@@ -84,16 +84,21 @@ static void s_fill_row(const client_t *client, int64_t now, explain_row_t *row)
 
 //  ---- one receiver ------------------------------------------------------------------------------
 
-//  Since when the oldest unacknowledged entry of the client that waits for longest waits.
-static int64_t s_receiver_since(const receiver_t *receiver, int64_t now)
+//  What keeps the oldest entry of the client that waits for longest, and since when; INT64_MAX: none waits.
+static explain_state_t s_receiver_state(const receiver_t *receiver, int64_t now, int64_t *since)
 {
     const client_t *client = receiver->waiting_first;
     if (!client)
         client = receiver->ready_first;
-    int64_t since = INT64_MAX;
-    if (client && client->flow->retained.count)
-        s_delivery(client, now, &since);
-    return since;
+    *since = INT64_MAX;
+    return client && client->flow->retained.count ? s_delivery(client, now, since) : EXPLAIN_IDLE;
+}
+
+int64_t explain_unacked_since(const receiver_t *receiver, int64_t now)
+{
+    int64_t since;
+    bool unacked = s_receiver_state(receiver, now, &since) == EXPLAIN_UNACKNOWLEDGED;
+    return unacked ? since : INT64_MAX;
 }
 
 static void s_fill_receiver(const core_t *core, const receiver_t *receiver, int64_t now,
@@ -113,7 +118,9 @@ static void s_fill_receiver(const core_t *core, const receiver_t *receiver, int6
         .kept_bytes = receiver->kept_bytes,
         .heard = receiver->heard_at,
     };
-    s_fill_key(&row->key, s_receiver_since(receiver, now), receiver->id, receiver->id_size);
+    int64_t since;
+    s_receiver_state(receiver, now, &since);
+    s_fill_key(&row->key, since, receiver->id, receiver->id_size);
     if (receiver->address)
         snprintf(row->endpoint, sizeof row->endpoint, "%s", receiver->address);
 }

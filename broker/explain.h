@@ -90,6 +90,10 @@ typedef struct {
 bool explain_client(const core_t *core, const void *id, size_t id_size, int64_t now,
                     explain_client_t *client);
 
+//  When the oldest unacknowledged entry of the client that waits for the receiver's ack for longest was
+//  handed over first, in monotonic ns; INT64_MAX: none waits.
+int64_t explain_unacked_since(const receiver_t *receiver, int64_t now);
+
 //  A list that is being made; zeroed, with the first three set, to begin with.
 typedef struct {
     bool stuck; //  only what stands still for EXPLAIN_STUCK

@@ -207,8 +207,12 @@ static page_t s_list(page_source_t *source, query_kind_t kind, const page_argume
     return page;
 }
 
+//  All of them, or one whose id a browser would take for a step in the path.
 static page_t s_clients(page_source_t *source, const page_arguments_t *arguments)
 {
+    const char *id = s_argument(arguments, "client");
+    if (id)
+        return s_client(source, id);
     return s_list(source, QUERY_CLIENTS, arguments);
 }
 

@@ -20,9 +20,10 @@ static json_t *s_seconds_if(bool known, int64_t ns)
     return known ? s_seconds(ns) : json_null();
 }
 
+//  jansson has integers up to 2^63 - 1; what is greater is rounded.
 static json_t *s_number(uint64_t number)
 {
-    return json_integer((json_int_t)number);
+    return number > INT64_MAX ? json_real((double)number) : json_integer((json_int_t)number);
 }
 
 //  Adds an id, by `name` or in base64 by `name`_base64.

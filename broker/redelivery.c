@@ -7,6 +7,7 @@
 //  but acknowledges, is never sent anything twice.
 
 #include "core_state.h"
+#include "explain.h"
 
 #define PATIENCE_MAX 6 //  doublings: 64 times ack_timeout
 #define OLDEST_EVERY 500000000 //  ns between looks at the oldest unacknowledged entry
@@ -132,12 +133,15 @@ void redelivery_due(core_t *self, receiver_t *receiver, int64_t now)
     timer_arm(&self->timers, &receiver->resend, now + timeout / 4 + 1);
 }
 
+//  Going back does not make an entry younger: what counts is when it was handed over first.
 void redelivery_look_at_oldest(core_t *self, int64_t now)
 {
     int64_t oldest = now;
-    for (const receiver_t *at = self->by_address; at; at = at->by_address.next)
-        if (at->waiting_first && at->waiting_first->flow->waits_since < oldest)
-            oldest = at->waiting_first->flow->waits_since;
+    for (const receiver_t *at = self->by_address; at; at = at->by_address.next) {
+        int64_t since = explain_unacked_since(at, now);
+        if (since < oldest)
+            oldest = since;
+    }
     stats_set(&self->stats->oldest_unacked, (uint64_t)(now - oldest));
     if (oldest < now)
         timer_arm(&self->timers, &self->oldest_timer, now + OLDEST_EVERY);

@@ -160,7 +160,8 @@ typedef struct {
     stats_t retained_bytes; //  gauge
     stats_t frame_bytes; //  gauge: of the frames that held and retained pushes lie in
     stats_t unacked_messages; //  gauge: of these, handed to a worker in this generation
-    stats_t oldest_unacked; //  gauge: ns since the oldest unacknowledged hand-over
+    stats_t
+        oldest_unacked; //  gauge: ns since the first hand-over of the oldest unacknowledged entry
     stats_t gaps_open; //  gauge: clients with a hole at the head of the line
     stats_t gaps_filled; //  holes that a late push closed
     stats_t gaps_skipped; //  holes given up by a Skip

@@ -40,10 +40,21 @@ static seqpush_outcome_t s_outcome_of_error(const char *code)
     return strcmp(code, "forbidden") == 0 ? SEQPUSH_FORBIDDEN : SEQPUSH_INVALID;
 }
 
-//  What was asked for is not there, or the broker refuses it.
+//  Why the broker has not done what it was asked for.
 static int s_errno_of_error(const char *code)
 {
-    return strcmp(code, "unknown_receiver") == 0 ? -ENOENT : -EPROTO;
+    static const struct {
+        const char *code;
+        int error;
+    } errors[] = {{"unknown_receiver", -ENOENT},
+                  {"forbidden", -EACCES},
+                  {"invalid", -EINVAL},
+                  {"overloaded", -EAGAIN},
+                  {"shutting_down", -ESHUTDOWN}};
+    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
+        if (strcmp(code, errors[i].code) == 0)
+            return errors[i].error;
+    return -EPROTO;
 }
 
 static void s_on_error(seqpush_publisher_t *self, const Seqpush__V1__Reply *reply)

@@ -146,8 +146,9 @@ int seqpush_publisher_drain(seqpush_publisher_t *self, int timeout_ms);
 
 //  Gives up the seqs from..to that are missing. Waits for the answer up to `timeout_ms`;
 //  `*position` (may be NULL; only epoch and seq are set) gets where the client then is. What was
-//  pushed before goes out before. Returns 0, -ETIMEDOUT, -EPROTO if the broker refuses, -EINVAL for
-//  an id, or -EINTR.
+//  pushed before goes out before. Returns 0, -ETIMEDOUT, -EINTR, or why it is not done: -EINVAL for what
+//  cannot be, -EACCES for what the key may not, -EAGAIN if the broker has too much to do, -ESHUTDOWN if
+//  it ends, -EPROTO if it says anything else.
 int seqpush_publisher_skip(seqpush_publisher_t *self, const void *client_id, size_t client_id_size,
                            uint64_t epoch, uint64_t from, uint64_t to, seqpush_position_t *position,
                            int timeout_ms);
@@ -164,9 +165,8 @@ typedef struct {
 } seqpush_id_t;
 
 //  Takes clients (`count` of them, by name; 0: all, prefixes too) from a receiver, as an operator: it
-//  is told, and does not attach them again by itself. Waits as seqpush_publisher_skip does. Returns 0,
-//  -ETIMEDOUT, -ENOENT if there is no such receiver, or it has none of these clients by name; -EPROTO,
-//  -EINVAL or -EINTR.
+//  is told, and does not attach them again by itself. Waits and returns as seqpush_publisher_skip does,
+//  and -ENOENT if there is no such receiver, or it has none of these clients by name.
 int seqpush_publisher_detach(seqpush_publisher_t *self, const void *receiver_id,
                              size_t receiver_id_size, const seqpush_id_t *clients, size_t count,
                              int timeout_ms);

@@ -1,6 +1,7 @@
 /*  tool.c - the seqpush command line tool: picks the command and lends it what all of them need */
 
 #include "tool.h"
+#include <errno.h>
 #include <sodium.h>
 #include <string.h>
 
@@ -84,16 +85,25 @@ static int s_run(const char *name, int argc, char **argv)
     tool_misused(&s_usage, "no such command: %s", name);
 }
 
+//  What was printed may be with nobody yet.
+static int s_finish(int status)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    tool_say("standard output: %s", strerror(errno));
+    return status ? status : TOOL_BAD;
+}
+
 int main(int argc, char **argv)
 {
     int at = s_find_command(argc, argv);
     if (s_has(at, argv, "-V", "--version")) {
         puts("seqpush " SEQPUSH_VERSION);
-        return TOOL_OK;
+        return s_finish(TOOL_OK);
     }
     if (at >= argc && s_has(at, argv, "-h", "--help")) {
         s_help();
-        return TOOL_OK;
+        return s_finish(TOOL_OK);
     }
     if (at >= argc)
         tool_misused(&s_usage, "which command?");
@@ -105,5 +115,5 @@ int main(int argc, char **argv)
     char *name = argv[at];
     memmove(argv + 2, argv + 1, (size_t)(at - 1) * sizeof *argv);
     argv[1] = name;
-    return s_run(name, argc - 1, argv + 1);
+    return s_finish(s_run(name, argc - 1, argv + 1));
 }

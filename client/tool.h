@@ -63,6 +63,11 @@ _Noreturn void tool_misused(const tool_command_t *command, const char *format, .
 //  Reads a whole unsigned decimal number. False if `text` is anything else or out of range.
 bool tool_number(const char *text, uint64_t min, uint64_t max, uint64_t *value);
 
+//  Reads an id, a client's or a receiver's as `what` says, out of an operand, which may be base64. Returns
+//  its size; wrong use ends the process.
+size_t tool_read_id(const tool_command_t *command, const char *what, const char *text, bool base64,
+                    uint8_t id[SEQPUSH_ID_MAX]);
+
 //  Makes the id of client `number` (from 1) of `count` that share a name: NAME-number, or the name
 //  alone where count is 0. The caller frees it. NULL if it would be longer than an id may be.
 char *tool_client_id(const char *name, uint64_t number, uint64_t count);
@@ -78,10 +83,13 @@ void tool_say_silent(const tool_t *tool);
 //  Says why there is no publisher for the broker, by `error` of seqpush_publisher_new.
 void tool_say_unusable(const tool_t *tool, int error);
 
+//  Says why the broker has not done what a publisher asked for, by `error`; `right` is what the key needs.
+void tool_say_refused(const tool_t *tool, int error, const char *right);
+
 //  Does so for the first few of many complaints; `*count` is how many there have been.
 void tool_complain(uint64_t *count, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-//  Writes `object` as one line and releases it.
+//  Writes `object` as one line and releases it. NULL, for want of memory, ends the process.
 void tool_print_json(FILE *out, json_t *object);
 
 //  Bytes as a JSON member: as text under `name` if they are UTF-8, else as base64 under
@@ -118,6 +126,10 @@ char *tool_api_encode(const void *id, size_t size);
 const json_t *tool_find(const json_t *from, const char *path);
 
 #define TOOL_FIGURE_MAX 32
+#define TOOL_HEADING_MAX 128
+
+//  Seconds from which on a list of the broker is old, so that it is said how old.
+#define TOOL_OLD 2.5
 
 typedef enum { TOOL_COUNT, TOOL_BYTES, TOOL_AGE, TOOL_RATE } tool_form_t;
 
@@ -125,11 +137,22 @@ typedef enum { TOOL_COUNT, TOOL_BYTES, TOOL_AGE, TOOL_RATE } tool_form_t;
 //  constant.
 const char *tool_figure(char text[TOOL_FIGURE_MAX], const json_t *figure, tool_form_t form);
 
+//  The heading of a list that /api/status has: `some` or `none`, and from when it is if that is long ago; or
+//  that it is not known. Returns `text`.
+const char *tool_heading(char text[TOOL_HEADING_MAX], const json_t *list, const char *rows,
+                         const char *some, const char *none);
+
 #define TOOL_ID_TEXT (4 * SEQPUSH_ID_MAX + 8)
 
 //  The id `name` of an object as it can be printed: what would move the cursor is escaped. Bytes that
 //  are no text are in base64, with "base64:" before them; "-" if there is no id.
 const char *tool_id_text(char text[TOOL_ID_TEXT], const json_t *object, const char *name);
+
+//  The same of an id as bytes.
+const char *tool_id_show(char text[TOOL_ID_TEXT], const void *id, size_t size);
+
+//  An epoch or a seq as a JSON number, which jansson has up to 2^63 - 1; rounded beyond that.
+json_t *tool_json_number(uint64_t number);
 
 //  ---- lines of input ----------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ json_t *tool_api_get(const tool_t *tool, const char *path)
     char *error = NULL;
     long status;
     char *body = tool_http_get(tool, path, &status, &error);
-    json_t *json = body ? json_loads(body, 0, NULL) : NULL;
+    json_t *json = body ? json_loads(body, JSON_ALLOW_NUL, NULL) : NULL;
     const char *reason = json_string_value(json_object_get(json, "error"));
     if (body && status == 200 && json) {
         free(body);

@@ -160,7 +160,7 @@ static void s_add_enqueue(json_t *report, const tool_t *tool)
     char *error = NULL;
     long http = 0;
     char *body = tool_http_get(tool, "/api/status", &http, &error);
-    json_t *status = body ? json_loads(body, 0, NULL) : NULL;
+    json_t *status = body ? json_loads(body, JSON_ALLOW_NUL, NULL) : NULL;
     json_t *enqueue = json_object_get(json_object_get(status, "orderer"), "enqueue");
     for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
         json_t *value = json_object_get(enqueue, marks[i]);

@@ -19,44 +19,57 @@ static const tool_command_t s_command = {
     .operands_max = SIZE_MAX,
 };
 
-static size_t s_check_id(const char *what, const char *id)
+//  The receiver, and then `count` clients.
+typedef struct {
+    size_t count;
+    struct {
+        uint8_t bytes[SEQPUSH_ID_MAX];
+        size_t size;
+    } ids[];
+} named_t;
+
+static named_t *s_read(char **operands, size_t count, bool base64)
 {
-    size_t size = strlen(id);
-    if (size < 1 || size > SEQPUSH_ID_MAX)
-        tool_misused(&s_command, "a %s's id has 1 to %d bytes", what, SEQPUSH_ID_MAX);
-    return size;
+    named_t *named = calloc(1, sizeof *named + count * sizeof *named->ids);
+    if (!named)
+        abort();
+    named->count = count - 1;
+    for (size_t i = 0; i < count; i++)
+        named->ids[i].size = tool_read_id(&s_command, i ? "client" : "receiver", operands[i],
+                                          base64, named->ids[i].bytes);
+    return named;
 }
 
-static void s_report(const tool_t *tool, const char *receiver, size_t count, int result)
+static void s_report(const tool_t *tool, const named_t *named, int result)
 {
-    if (result == -ETIMEDOUT)
-        tool_say_silent(tool);
-    else if (result == -ENOENT)
+    char receiver[TOOL_ID_TEXT];
+    tool_id_show(receiver, named->ids[0].bytes, named->ids[0].size);
+    if (result == -ENOENT)
         tool_say("%s is not attached, or has none of these clients by name: seqpush explain CLIENT "
                  "tells who has one",
                  receiver);
-    else if (result == -EPROTO)
-        tool_say("%s refuses it: the key needs the role admin, this receiver and its clients",
-                 tool->broker);
     else if (result != 0)
-        tool_say("%s", strerror(-result));
-    else if (tool->json)
-        tool_print_json(stdout, json_pack("{s:s, s:b}", "detached", receiver, "all", count == 0));
-    else if (count)
+        tool_say_refused(tool, result, "the role admin, this receiver and its clients");
+    else if (tool->json) {
+        json_t *object = json_object();
+        tool_set_bytes(object, "detached", named->ids[0].bytes, named->ids[0].size);
+        json_object_set_new(object, "all", json_boolean(named->count == 0));
+        tool_print_json(stdout, object);
+    } else if (named->count)
         printf("detached from %s\n", receiver);
     else
         printf("%s is detached\n", receiver);
 }
 
-static int s_detach(seqpush_publisher_t *publisher, char **argv, size_t count, uint64_t timeout)
+static int s_detach(seqpush_publisher_t *publisher, const named_t *named, uint64_t timeout)
 {
-    seqpush_id_t *clients = calloc(count ? count : 1, sizeof *clients);
+    seqpush_id_t *clients = calloc(named->count + 1, sizeof *clients);
     if (!clients)
         return -ENOMEM;
-    for (size_t i = 0; i < count; i++)
-        clients[i] = (seqpush_id_t){argv[i + 1], s_check_id("client", argv[i + 1])};
-    int result = seqpush_publisher_detach(publisher, argv[0], s_check_id("receiver", argv[0]),
-                                          clients, count, (int)timeout * 1000);
+    for (size_t i = 0; i < named->count; i++)
+        clients[i] = (seqpush_id_t){named->ids[i + 1].bytes, named->ids[i + 1].size};
+    int result = seqpush_publisher_detach(publisher, named->ids[0].bytes, named->ids[0].size,
+                                          clients, named->count, (int)timeout * 1000);
     free(clients);
     return result;
 }
@@ -64,20 +77,25 @@ static int s_detach(seqpush_publisher_t *publisher, char **argv, size_t count, u
 int detach_run(tool_t *tool, int argc, char **argv)
 {
     uint64_t timeout = 5;
+    bool base64 = false;
     const tool_option_t options[] = {
+        {"base64", TOOL_FLAG, &base64, 0, 0, NULL, "the ids are in base64"},
         {"timeout", TOOL_NUMBER, &timeout, 1, 1000000, "S", "seconds to wait for the answer (5)"},
     };
     size_t operands =
         tool_parse(tool, &s_command, options, sizeof options / sizeof *options, argc, &argv);
+    named_t *named = s_read(argv, operands, base64);
     seqpush_publisher_options_t settings = {
         .broker = tool->broker, .key_file = tool->key, .server_key = tool->server_key};
     seqpush_publisher_t *publisher = seqpush_publisher_new(&settings);
     if (!publisher) {
         tool_say_unusable(tool, errno);
+        free(named);
         return TOOL_USAGE;
     }
-    int result = s_detach(publisher, argv, operands - 1, timeout);
+    int result = s_detach(publisher, named, timeout);
     seqpush_publisher_destroy(&publisher);
-    s_report(tool, argv[0], operands - 1, result);
+    s_report(tool, named, result);
+    free(named);
     return result == 0 ? TOOL_OK : TOOL_BAD;
 }

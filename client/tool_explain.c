@@ -1,7 +1,6 @@
 /*  tool_explain.c - `seqpush explain`: why a client does not move */
 
 #include "tool.h"
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,20 +16,6 @@ static const tool_command_t s_command = {
     .operands_min = 1,
     .operands_max = 1,
 };
-
-//  The id out of the operand. Returns its size; wrong use ends the process.
-static size_t s_read_id(uint8_t id[SEQPUSH_ID_MAX], const char *text, bool base64)
-{
-    size_t size = strlen(text);
-    if (base64 && sodium_base642bin(id, SEQPUSH_ID_MAX, text, size, NULL, &size, NULL,
-                                    sodium_base64_VARIANT_ORIGINAL) != 0)
-        tool_misused(&s_command, "'%s' is not base64 of at most %d bytes", text, SEQPUSH_ID_MAX);
-    if (size < 1 || size > SEQPUSH_ID_MAX)
-        tool_misused(&s_command, "a client's id has 1 to %d bytes", SEQPUSH_ID_MAX);
-    if (!base64)
-        memcpy(id, text, size);
-    return size;
-}
 
 static json_t *s_get(const tool_t *tool, const uint8_t *id, size_t size)
 {
@@ -151,7 +136,7 @@ int explain_run(tool_t *tool, int argc, char **argv)
     };
     tool_parse(tool, &s_command, options, sizeof options / sizeof *options, argc, &argv);
     uint8_t id[SEQPUSH_ID_MAX];
-    size_t size = s_read_id(id, argv[0], base64);
+    size_t size = tool_read_id(&s_command, "client", argv[0], base64, id);
     json_t *client = s_get(tool, id, size);
     if (!client)
         return TOOL_BAD;

@@ -56,6 +56,23 @@ const char *tool_figure(char text[TOOL_FIGURE_MAX], const json_t *figure, tool_f
     return text;
 }
 
+const char *tool_heading(char text[TOOL_HEADING_MAX], const json_t *list, const char *rows,
+                         const char *some, const char *none)
+{
+    if (!json_is_object(list)) {
+        snprintf(text, TOOL_HEADING_MAX,
+                 "%s: not known, the orderer has not looked yet or does not answer", some);
+        return text;
+    }
+    const json_t *age = tool_find(list, "seconds_ago");
+    char ago[TOOL_FIGURE_MAX], when[TOOL_FIGURE_MAX + 16] = "";
+    if (json_number_value(age) >= TOOL_OLD)
+        snprintf(when, sizeof when, ", as of %s ago", tool_figure(ago, age, TOOL_AGE));
+    snprintf(text, TOOL_HEADING_MAX, "%s%s%s", json_array_size(tool_find(list, rows)) ? some : none,
+             json_is_true(tool_find(list, "whole")) ? "" : ", not all were looked at", when);
+    return text;
+}
+
 //  Control characters, also those beyond ASCII (C2 80 to C2 9F), are escaped.
 static void s_escape(char *to, const char *from, size_t size)
 {
@@ -70,6 +87,15 @@ static void s_escape(char *to, const char *from, size_t size)
             to += sprintf(to, "\\x%02x", *++at);
     }
     *to = '\0';
+}
+
+const char *tool_id_show(char text[TOOL_ID_TEXT], const void *id, size_t size)
+{
+    json_t *object = json_object();
+    tool_set_bytes(object, "id", id, size);
+    tool_id_text(text, object, "id");
+    json_decref(object);
+    return text;
 }
 
 const char *tool_id_text(char text[TOOL_ID_TEXT], const json_t *object, const char *name)

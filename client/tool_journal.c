@@ -157,7 +157,7 @@ static bool s_verify(void *context, const journal_record_t *record)
 
 static void s_set(json_t *object, const char *name, uint64_t number)
 {
-    json_object_set_new(object, name, json_integer((json_int_t)number));
+    json_object_set_new(object, name, tool_json_number(number));
 }
 
 static void s_set_gaps(json_t *object, const record_position_t *position)

@@ -2,6 +2,7 @@
 
 #include "certificate.h"
 #include "tool.h"
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -23,7 +24,8 @@ static bool s_write(const certificate_t *certificate, const char *path, bool sec
 {
     int rc = certificate_write(certificate, path, secret);
     if (rc < 0)
-        tool_say("%s: %s", path, strerror(-rc));
+        tool_say("%s: %s%s", path, strerror(-rc),
+                 rc == -EEXIST ? ": take another name, or move the old keys away" : "");
     return rc == 0;
 }
 

@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <getopt.h>
+#include <sodium.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -175,4 +176,18 @@ size_t tool_parse(tool_t *tool, const tool_command_t *command, const tool_option
         tool_misused(command, "'%s' is one too many", argv[0][argc - 1]);
     *argv += optind;
     return operands;
+}
+
+size_t tool_read_id(const tool_command_t *command, const char *what, const char *text, bool base64,
+                    uint8_t id[SEQPUSH_ID_MAX])
+{
+    size_t size = strlen(text);
+    if (base64 && sodium_base642bin(id, SEQPUSH_ID_MAX, text, size, NULL, &size, NULL,
+                                    sodium_base64_VARIANT_ORIGINAL) != 0)
+        tool_misused(command, "'%s' is not base64 of at most %d bytes", text, SEQPUSH_ID_MAX);
+    if (size < 1 || size > SEQPUSH_ID_MAX)
+        tool_misused(command, "a %s's id has 1 to %d bytes", what, SEQPUSH_ID_MAX);
+    if (!base64)
+        memcpy(id, text, size);
+    return size;
 }

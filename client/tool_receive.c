@@ -81,8 +81,8 @@ static void s_print_json(const seqpush_push_t *push)
 {
     json_t *object = json_object();
     tool_set_bytes(object, "client", push->client_id, push->client_id_size);
-    json_object_set_new(object, "epoch", json_integer((json_int_t)push->epoch));
-    json_object_set_new(object, "seq", json_integer((json_int_t)push->seq));
+    json_object_set_new(object, "epoch", tool_json_number(push->epoch));
+    json_object_set_new(object, "seq", tool_json_number(push->seq));
     tool_set_bytes(object, "payload", push->payload, push->payload_size);
     tool_print_json(stdout, object);
 }

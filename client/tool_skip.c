@@ -40,14 +40,6 @@ static uint64_t s_operand(const tool_command_t *command, const char *text)
     return value;
 }
 
-static size_t s_check_id(const tool_command_t *command, const char *id)
-{
-    size_t size = strlen(id);
-    if (size < 1 || size > SEQPUSH_ID_MAX)
-        tool_misused(command, "a client's id has 1 to %d bytes", SEQPUSH_ID_MAX);
-    return size;
-}
-
 static seqpush_publisher_t *s_open(const tool_t *tool)
 {
     seqpush_publisher_options_t options = {
@@ -58,36 +50,36 @@ static seqpush_publisher_t *s_open(const tool_t *tool)
     return publisher;
 }
 
-static int s_report(const tool_t *tool, const char *id, int result, const seqpush_position_t *at)
+static int s_report(const tool_t *tool, const void *id, size_t size, int result,
+                    const seqpush_position_t *at)
 {
-    if (result == -ETIMEDOUT)
-        tool_say_silent(tool);
-    else if (result == -EPROTO)
-        tool_say("%s refuses it: the key needs the role publisher or admin, and this client",
-                 tool->broker);
-    else if (result != 0)
-        tool_say("%s", strerror(-result));
+    char text[TOOL_ID_TEXT];
+    if (result != 0)
+        tool_say_refused(tool, result, "the role publisher or admin, and this client");
     else if (tool->json) {
         json_t *object = json_object();
-        tool_set_bytes(object, "client", id, strlen(id));
-        json_object_set_new(object, "epoch", json_integer((json_int_t)at->epoch));
-        json_object_set_new(object, "seq", json_integer((json_int_t)at->seq));
+        tool_set_bytes(object, "client", id, size);
+        json_object_set_new(object, "epoch", tool_json_number(at->epoch));
+        json_object_set_new(object, "seq", tool_json_number(at->seq));
         tool_print_json(stdout, object);
     } else
-        printf("%s: epoch %llu, seq %llu\n", id, (unsigned long long)at->epoch,
-               (unsigned long long)at->seq);
+        printf("%s: epoch %llu, seq %llu\n", tool_id_show(text, id, size),
+               (unsigned long long)at->epoch, (unsigned long long)at->seq);
     return result == 0 ? TOOL_OK : TOOL_BAD;
 }
 
 int skip_run(tool_t *tool, int argc, char **argv)
 {
     uint64_t epoch = 0, timeout = 5;
+    bool base64 = false;
     const tool_option_t options[] = {
+        {"base64", TOOL_FLAG, &base64, 0, 0, NULL, "CLIENT is the id in base64"},
         {"epoch", TOOL_NUMBER, &epoch, 0, UINT64_MAX, "N", "the client's epoch (0)"},
         {"timeout", TOOL_NUMBER, &timeout, 1, 1000000, "S", "seconds to wait for the answer (5)"},
     };
     tool_parse(tool, &s_skip, options, sizeof options / sizeof *options, argc, &argv);
-    size_t size = s_check_id(&s_skip, argv[0]);
+    uint8_t id[SEQPUSH_ID_MAX];
+    size_t size = tool_read_id(&s_skip, "client", argv[0], base64, id);
     uint64_t from = s_operand(&s_skip, argv[1]), to = s_operand(&s_skip, argv[2]);
     if (from > to)
         tool_misused(&s_skip, "FROM is beyond TO");
@@ -96,20 +88,23 @@ int skip_run(tool_t *tool, int argc, char **argv)
         return TOOL_USAGE;
     seqpush_position_t at = {0};
     int result =
-        seqpush_publisher_skip(publisher, argv[0], size, epoch, from, to, &at, (int)timeout * 1000);
+        seqpush_publisher_skip(publisher, id, size, epoch, from, to, &at, (int)timeout * 1000);
     seqpush_publisher_destroy(&publisher);
-    return s_report(tool, argv[0], result, &at);
+    return s_report(tool, id, size, result, &at);
 }
 
 int reset_run(tool_t *tool, int argc, char **argv)
 {
     uint64_t timeout = 5;
+    bool base64 = false;
     const tool_option_t options[] = {
+        {"base64", TOOL_FLAG, &base64, 0, 0, NULL, "CLIENT is the id in base64"},
         {"timeout", TOOL_NUMBER, &timeout, 1, 1000000, "S", "seconds to wait for the answer (5)"},
     };
     size_t operands =
         tool_parse(tool, &s_reset, options, sizeof options / sizeof *options, argc, &argv);
-    size_t size = s_check_id(&s_reset, argv[0]);
+    uint8_t id[SEQPUSH_ID_MAX];
+    size_t size = tool_read_id(&s_reset, "client", argv[0], base64, id);
     uint64_t epoch = s_operand(&s_reset, argv[1]);
     uint64_t next = operands == 3 ? s_operand(&s_reset, argv[2]) : 0;
     seqpush_publisher_t *publisher = s_open(tool);
@@ -117,7 +112,7 @@ int reset_run(tool_t *tool, int argc, char **argv)
         return TOOL_USAGE;
     seqpush_position_t at = {0};
     int result =
-        seqpush_publisher_reset(publisher, argv[0], size, epoch, next, &at, (int)timeout * 1000);
+        seqpush_publisher_reset(publisher, id, size, epoch, next, &at, (int)timeout * 1000);
     seqpush_publisher_destroy(&publisher);
-    return s_report(tool, argv[0], result, &at);
+    return s_report(tool, id, size, result, &at);
 }

@@ -197,18 +197,19 @@ static void s_print_stuck(const json_t *status)
     size_t index;
     json_t *row;
     char text[TOOL_ID_TEXT];
-    const json_t *clients = tool_find(status, "stuck_clients/clients");
-    if (json_array_size(clients))
-        puts("\nclients that do not move");
-    json_array_foreach((json_t *)clients, index, row)
+    char heading[TOOL_HEADING_MAX];
+    const json_t *stuck = tool_find(status, "stuck_clients"),
+                 *slow = tool_find(status, "slow_receivers");
+    printf("\n%s\n",
+           tool_heading(heading, stuck, "clients", "clients that do not move", "all clients move"));
+    json_array_foreach((json_t *)tool_find(stuck, "clients"), index, row)
     {
         const char *why = json_string_value(tool_find(row, "why"));
         printf("  %s: %s\n", tool_id_text(text, row, "client"), why ? why : "-");
     }
-    const json_t *receivers = tool_find(status, "slow_receivers/receivers");
-    if (json_array_size(receivers))
-        puts("\nreceivers that do not acknowledge");
-    json_array_foreach((json_t *)receivers, index, row)
+    printf("\n%s\n", tool_heading(heading, slow, "receivers", "receivers that do not acknowledge",
+                                  "all receivers acknowledge"));
+    json_array_foreach((json_t *)tool_find(slow, "receivers"), index, row)
     {
         char waits[TOOL_FIGURE_MAX], count[TOOL_FIGURE_MAX];
         const char *endpoint = json_string_value(tool_find(row, "endpoint"));
@@ -230,11 +231,17 @@ static void s_print(const json_t *status)
     s_print_stuck(status);
 }
 
-//  The broker may not have looked yet who stands still, and does so when it is asked.
+//  The broker looks who stands still when it is asked, and answers before that with what it saw last.
+static bool s_is_old(const json_t *status)
+{
+    const json_t *stuck = tool_find(status, "stuck_clients");
+    return json_is_null(stuck) || json_number_value(tool_find(stuck, "seconds_ago")) >= TOOL_OLD;
+}
+
 static json_t *s_get(const tool_t *tool)
 {
     json_t *status = tool_api_get(tool, "/api/status");
-    for (int i = 0; i < LOOKS && status && json_is_null(tool_find(status, "stuck_clients")); i++) {
+    for (int i = 0; i < LOOKS && status && s_is_old(status); i++) {
         json_decref(status);
         usleep(LOOKS_APART);
         status = tool_api_get(tool, "/api/status");

@@ -37,8 +37,11 @@ static void s_put_cells(FILE *out, const json_t *from, const cell_t *cells, size
 {
     for (size_t i = 0; i < count; i++) {
         char text[TOOL_FIGURE_MAX];
+        const json_t *figure = tool_find(from, cells[i].path);
+        //  A duration of 0 is that of nothing.
+        bool none = cells[i].form == TOOL_AGE && json_number_value(figure) == 0;
         fprintf(out, "%s%s %s", i ? "   " : "", cells[i].label,
-                tool_figure(text, tool_find(from, cells[i].path), cells[i].form));
+                none ? "-" : tool_figure(text, figure, cells[i].form));
     }
     fputc('\n', out);
 }
@@ -82,13 +85,15 @@ static void s_put_workers(FILE *out, const json_t *workers)
     }
 }
 
-static void s_put_stuck(FILE *out, const json_t *clients)
+static void s_put_stuck(FILE *out, const json_t *stuck)
 {
     size_t index;
     json_t *client;
-    fprintf(out, "%c%s\n", HEADING,
-            json_array_size(clients) ? "clients that do not move" : "all clients move");
-    json_array_foreach((json_t *)clients, index, client)
+    char heading[TOOL_HEADING_MAX];
+    fprintf(
+        out, "%c%s\n", HEADING,
+        tool_heading(heading, stuck, "clients", "clients that do not move", "all clients move"));
+    json_array_foreach((json_t *)tool_find(stuck, "clients"), index, client)
     {
         char id[TOOL_ID_TEXT];
         const char *why = json_string_value(tool_find(client, "why"));
@@ -109,7 +114,7 @@ static void s_put(FILE *out, const tool_t *tool, const json_t *status)
     fprintf(out, "%c\n", NORMAL);
     s_put_workers(out, tool_find(status, "workers"));
     fprintf(out, "%c\n", NORMAL);
-    s_put_stuck(out, tool_find(status, "stuck_clients/clients"));
+    s_put_stuck(out, tool_find(status, "stuck_clients"));
 }
 
 //  ---- where it is shown -------------------------------------------------------------------------
@@ -131,7 +136,10 @@ static size_t s_fit(const char *line, size_t size, size_t columns)
 static void s_show_on_terminal(const char *text)
 {
     struct winsize window = {.ws_row = 24, .ws_col = 80};
-    ioctl(STDOUT_FILENO, TIOCGWINSZ, &window);
+    struct winsize told = {0};
+    //  A serial line has no size.
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &told) == 0 && told.ws_row && told.ws_col)
+        window = told;
     bool coloured = !getenv("NO_COLOR");
     printf("\033[H");
     for (unsigned row = 0; *text && row + 1 < window.ws_row; row++) {

@@ -43,6 +43,33 @@ void tool_say_unusable(const tool_t *tool, int error)
         tool_say("%s: %s", error == EACCES ? tool->key : tool->broker, strerror(error));
 }
 
+void tool_say_refused(const tool_t *tool, int error, const char *right)
+{
+    switch (-error) {
+    case ETIMEDOUT:
+        tool_say_silent(tool);
+        break;
+    case EACCES:
+        tool_say("%s refuses it: the key needs %s", tool->broker, right);
+        break;
+    case EINVAL:
+        tool_say("%s refuses it: there cannot be such seqs or epochs, see seqpush(7)",
+                 tool->broker);
+        break;
+    case ESHUTDOWN:
+        tool_say("%s is ending: try again when it is back", tool->broker);
+        break;
+    case EAGAIN:
+        tool_say("%s has too much to do: try again", tool->broker);
+        break;
+    case EPROTO:
+        tool_say("%s refuses it: is it as new as this tool?", tool->broker);
+        break;
+    default:
+        tool_say("%s", strerror(-error));
+    }
+}
+
 void tool_complain(uint64_t *count, const char *format, ...)
 {
     va_list arguments;
@@ -56,7 +83,8 @@ void tool_complain(uint64_t *count, const char *format, ...)
 
 void tool_print_json(FILE *out, json_t *object)
 {
-    json_dumpf(object, out, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    if (!object || json_dumpf(object, out, JSON_COMPACT | JSON_REAL_PRECISION(9)) != 0)
+        abort();
     fputc('\n', out);
     json_decref(object);
 }
@@ -81,6 +109,11 @@ void tool_set_bytes(json_t *object, const char *name, const void *bytes, size_t 
         json_object_set_new(object, name, text);
     else
         s_set_base64(object, name, bytes, size);
+}
+
+json_t *tool_json_number(uint64_t number)
+{
+    return number > INT64_MAX ? json_real((double)number) : json_integer((json_int_t)number);
 }
 
 int64_t tool_now(void)

@@ -44,7 +44,7 @@
   const forms = {
     text: (value) => String(value),
     count: (value) => grouped(value, 0),
-    rate: (value) => `${grouped(value, value > 0 && value < 99.95 ? 1 : 0)} /s`,
+    rate: (value) => `${value > 0 && value < 0.05 ? '< 0.1' : grouped(value, value > 0 && value < 99.95 ? 1 : 0)} /s`,
     time: (value) => (value ? scaled(value, TIMES) : '–'), // 0: nothing was measured
     bytes: (value) => scaled(value, BYTES),
     age,
@@ -101,8 +101,8 @@
 
   const idOf = (item, name) => item[name] ?? (item[`${name}_base64`] ? `base64 ${item[`${name}_base64`]}` : '(route)');
 
-  // As the path of a URL has it: bytes that are no text are percent-encoded one by one.
-  function pathOf(item) {
+  // As a URL has it: bytes that are no text are percent-encoded one by one.
+  function encodedOf(item) {
     if (item.client !== undefined) return encodeURIComponent(item.client);
     const bytes = [...atob(item.client_base64)];
     return bytes.map((byte) => `%${byte.charCodeAt(0).toString(16).padStart(2, '0')}`).join('');
@@ -110,7 +110,7 @@
 
   function clientButton(client) {
     const button = make('button', {type: 'button', class: 'id'}, idOf(client, 'client'));
-    button.addEventListener('click', () => explain(pathOf(client), idOf(client, 'client')));
+    button.addEventListener('click', () => explain(encodedOf(client), idOf(client, 'client')));
     return button;
   }
 
@@ -161,14 +161,14 @@
 
   // ---- one client
 
-  async function explain(path, name) {
+  async function explain(encoded, name) {
     setText(byId('explained-client'), name);
     setText(byId('explained-advice'), '');
     setText(byId('explained-all'), '');
     setText(byId('explained-why'), 'asking the broker');
     if (!byId('explained').open) byId('explained').showModal();
     try {
-      const client = await ask(`api/clients/${path}`);
+      const client = await ask(`api/clients?client=${encoded}`);
       setText(byId('explained-why'), client.why ?? client.error);
       setText(byId('explained-advice'), client.advice ?? '');
       setText(byId('explained-all'), JSON.stringify(client, null, 2));

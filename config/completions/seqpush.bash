@@ -15,6 +15,8 @@ _seqpush() {
     if [[ $word == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$("$program" "${command[@]}" --help 2>/dev/null |
             sed -n 's/^ *\(-[a-zA-Z], \)\?\(--[a-z0-9-]*\).*/\2/p')" -- "$word")
+    elif [[ $before == journal ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "info verify dump" -- "$word")
     elif ((! ${#command[@]})); then
         mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$word")
     else

@@ -23,3 +23,5 @@ end
 
 complete -c seqpush -n 'not __seqpush_command >/dev/null' -f -a '(__seqpush_commands seqpush)'
 complete -c seqpush -n 'string match -q -- "-*" (commandline -ct)' -a '(__seqpush_options)'
+complete -c seqpush -n 'test (__seqpush_command) = bench' -l only -x -a 'publish receive'
+complete -c seqpush -n 'test (commandline -opc)[-1] = journal' -f -a 'info verify dump'

@@ -1,6 +1,8 @@
 """What must hold when receivers stall, lie, fail and die, and when the broker is restarted."""
+import json
 import os
 import subprocess
+import time
 
 import pytest
 import wire
@@ -174,6 +176,20 @@ def answered(peer, requests, counts):
         names += [wire.Outcome.Name(r.outcome) for r in reply.push_ack.rejected]
         for name in names:
             counts[name] = counts.get(name, 0) + 1
+
+
+@pytest.mark.settings("delivery/ack_timeout=500")
+def test_what_is_sent_again_is_as_old_as_when_it_was_sent_first(broker, peer, receiver):
+    """So an alarm on its age sounds though the broker goes back again and again."""
+    receiver.attach("ann")
+    peer.push(push("ann", 1))
+    start = time.monotonic()
+    broker.wait_metric("deliveries_total", 3, result="redelivered")  # after 0.5, 1.5 and 3.5 s
+    assert broker.metric("oldest_unacked_seconds") > 2.5
+    client = json.loads(broker.get("/api/clients/ann"))
+    assert 3.4 < client["still_seconds"] <= time.monotonic() - start + 0.1
+    receiver.ack(position("ann", 1))
+    broker.wait_metric("oldest_unacked_seconds", 0)
 
 
 @pytest.mark.settings("ordering/window=64", "delivery/backlog=128", "ordering/memory_max=4194304",

@@ -171,6 +171,16 @@ def test_an_id_that_is_markup_is_shown_as_text_and_explained(broker, browser, lo
 
 
 @browser_alone
+def test_a_client_whose_id_is_a_step_in_a_path_is_explained(broker, browser, load):
+    browser.open(broker)
+    with Peer(broker) as peer:
+        peer.push(push("..", 5))
+    browser.run("document.querySelector('#ask-client').value = '..'")
+    browser.run("document.querySelector('#ask').requestSubmit()")
+    browser.wait_for_text("#explained-all", '"client": ".."')
+
+
+@browser_alone
 def test_a_client_whose_id_is_no_text_is_explained(broker, browser, load):
     browser.open(broker)
     browser.wait_for_text("#clients .id", "base64 //4=")

@@ -1,6 +1,7 @@
 """The operator's commands: explain, clients, status, top, detach, and what they say when it goes wrong."""
 import base64
 import fcntl
+import http.server
 import json
 import os
 import pty
@@ -9,9 +10,12 @@ import signal
 import struct
 import subprocess
 import termios
+import threading
 import time
+import urllib.parse
 
 import pytest
+from debugger import Stopped
 from harness import DEADLINE, SEQPUSH, Process, tool, wait_until
 from peers import Peer, Receiver, position, push
 
@@ -52,6 +56,41 @@ def test_ids_that_are_no_text_or_would_move_the_cursor(broker, peer):
     assert b"\x1b" not in ask(broker, "explain", b"\x1b[2Jx".decode()).stdout
 
 
+def test_no_id_can_keep_an_operator_from_looking(broker, peer):
+    """A NUL, a step in a path, and what no file name has."""
+    ids = [b"evil\0", b"..", b".", b"a/b?c#d", b"%41", b"\xff/\0"]
+    peer.push(*(push(name, 2) for name in ids), push("ann", 2))
+    wait_until(lambda: len(broker.stuck_clients()) == len(ids) + 1, "them to stand still")
+    for command in ("status", "clients", "top --count 1"):
+        text = says(broker, *command.split())
+        assert "ann: waits for seq 1" in text or "ann " in text
+        assert r"evil\x00" in text and "\0" not in text
+        assert json.loads(says(broker, *command.split(), "--json").splitlines()[0])
+    for name in ids:
+        text = base64.b64encode(name).decode()
+        assert "waits for seq 1" in says(broker, "explain", text, "--base64")
+        assert "epoch 0, seq 2\n" in says(broker, "skip", text, "1", "1", "--base64")
+        assert "epoch 1, seq 0\n" in says(broker, "reset", text, "1", "--base64")
+        assert json.loads(broker.get("/api/clients?client=" + urllib.parse.quote_from_bytes(name)))["epoch"] == 1
+    assert "..: no receiver" in says(broker, "explain", "..") and ".: no receiver" in says(broker, "explain", ".")
+
+
+def test_epochs_beyond_what_json_has_are_not_negative(broker, peer):
+    assert "epoch 18446744073709551615, seq 0" in says(broker, "reset", "ann", str(2**64 - 1))
+    assert json.loads(says(broker, "reset", "ann", "1", "--json"))["epoch"] == pytest.approx(2**64)
+    assert json.loads(says(broker, "explain", "ann", "--json"))["epoch"] == pytest.approx(2**64)
+    assert "epoch 1844674407" in says(broker, "explain", "ann")
+
+
+def test_a_receiver_whose_id_is_no_text_is_detached(broker):
+    with Receiver(broker, b"\xff\0r") as receiver:
+        receiver.attach("ann")
+        name = base64.b64encode(b"\xff\0r").decode()
+        done = json.loads(says(broker, "detach", name, "--base64", "--json"))
+        assert done == {"detached_base64": name, "all": True}
+        assert receiver.receive_unasked().detached.reason == "asked"
+
+
 def test_clients_lists_all_page_by_page_and_those_that_stand_still_first(broker, peer):
     peer.push_all(push(f"c{i}", 2) for i in range(1500))
     wait_until(lambda: says(broker, "clients", "--stuck", "--limit", "1"), "the first to stand still")
@@ -70,11 +109,39 @@ def test_status_names_what_stands_still(broker, peer, receiver):
 
     def told():
         text = says(broker, "status")
-        return "clients that do not move" in text and "receivers that do not ack" in text and text
+        return "  ann: waits for seq 1 of epoch 0" in text and "receiver at" in text and text
     text = wait_until(told, "both lists")
-    assert re.search(r"^  ann: waits for seq 1 of epoch 0", text, re.M)
+    assert "\nclients that do not move\n" in text and "\nreceivers that do not acknowledge\n" in text
     assert f"receiver at {receiver.endpoint}: for " in text
     assert json.loads(says(broker, "status", "--json"))["orderer"]["gaps_open"] == 1
+
+
+def test_status_and_top_say_of_when_it_is_what_they_show(broker, peer):
+    """A broker with very many clients answers with what it saw when it was asked last."""
+    assert "all clients move\n" in says(broker, "status")
+    peer.push(push("ann", 2))
+    wait_until(lambda: broker.stuck_clients(), "it to stand still")
+    status = broker.status()
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(status).encode())
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for command in ("status", "top --count 1"):
+            status["stuck_clients"].update(seconds_ago=7, whole=False)
+            said = tool(*command.split(), "--http", f"127.0.0.1:{server.server_port}").stdout.decode()
+            assert "clients that do not move, not all were looked at, as of 7.00 s ago\n" in said
+        server.shutdown()
+
+
+def test_what_nobody_has_looked_at_is_not_known(broker):
+    with Stopped(broker.pid, "orderer"):
+        for command in ("status", "top --count 1"):
+            assert "clients that do not move: not known" in says(broker, *command.split())
 
 
 @pytest.mark.parametrize("by_name", [True, False])
@@ -127,10 +194,33 @@ def test_what_a_prefix_brought_stays_with_it(broker, peer, receiver):
     (["detach", ""], 2, "1 to 64 bytes"),
     (["clients", "--limit", "0"], 2, "whole number"),
     (["top", "--count", "0"], 2, "whole number"),
+    (["reset", "ann", str(2**63), str(2**64 - 1)], 1, "there cannot be such seqs or epochs"),
 ])
 def test_errors_say_what_is_wrong(broker, arguments, status, error):
     done = ask(broker, *arguments, check=False)
     assert done.returncode == status and error in done.stderr.decode() and not done.stdout
+
+
+@pytest.mark.settings("broker/drain_timeout=30000")
+def test_a_broker_that_ends_is_not_taken_for_one_that_refuses(broker, peer, receiver):
+    receiver.attach("ann")
+    peer.push(push("ann", 1))
+    broker.signal(signal.SIGTERM)
+    broker.wait_for_line("stopping")
+    done = ask(broker, "skip", "ann", "2", "2", check=False)
+    assert done.returncode == 1 and b"is ending: try again when it is back" in done.stderr
+    receiver.show(2)
+    receiver.ack(position("ann", 1))
+
+
+@pytest.mark.parametrize("command", [["status"], ["clients", "--all"], ["explain", "ann"], ["top", "--count", "1"],
+                                     ["status", "--json"], ["--help"], ["reset", "ann", "1"]])
+def test_what_cannot_be_printed_is_a_failure(broker, peer, command):
+    peer.push(push("ann", 2))
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([SEQPUSH, *command, "--http", broker.http, "--broker", broker.front], stdout=full,
+                              stderr=subprocess.PIPE, timeout=DEADLINE, check=False)
+    assert done.returncode == 1 and b"No space left on device" in done.stderr
 
 
 @pytest.mark.parametrize("command", [["status"], ["clients"], ["explain", "ann"], ["top"]])
@@ -211,6 +301,13 @@ def test_top_fits_the_terminal_and_follows_its_size(broker, peer):
     small = plain(terminal.look())
     assert max(map(len, small)) <= 40 and len(small) <= 12
     assert b"\x1b[?25h" in terminal.stop()
+
+
+def test_top_has_a_size_of_its_own_where_the_terminal_has_none(broker):
+    terminal = Terminal(broker, 0, 0)
+    look = plain(terminal.look())
+    assert any("seqpushd at" in line for line in look) and max(map(len, look)) <= 80
+    terminal.stop()
 
 
 def test_top_has_no_colours_where_none_are_wanted(broker):

@@ -159,18 +159,33 @@ def fish(*words):
                     f"source {CONFIG}/completions/{program}.fish; complete -C '{line}'")
 
 
+def zsh(*words):
+    """What zsh is asked to offer: its own functions for that are taken over."""
+    script = f"""words=("$@") CURRENT=$#words
+_describe() {{ print -rl -- ${{(P)2}} }}
+compadd() {{ if [[ $3 == -a ]] {{ print -rl -- ${{(P)4}} }} else {{ print -rl -- $@ }} }}
+_files() {{ }}
+complete_it() {{ source {CONFIG}/completions/{words[0]}.zsh }}
+complete_it """
+    offers = {offer.split(":")[0] for offer in complete("zsh", "-fc", script, "zsh", *words)}
+    return {offer for offer in offers if offer.startswith(words[-1])}
+
+
 def complete(*command):
     path = f"{SEQPUSHD.parent}:{SEQPUSH.parent}:{os.environ['PATH']}"
     lines = run(*command, env={**os.environ, "PATH": path}).splitlines()
     return {line.split("\t")[0].rstrip("=") for line in lines if line}
 
 
-@pytest.mark.parametrize("shell", [bash, pytest.param(fish, marks=needs("fish"))])
+@pytest.mark.parametrize("shell", [bash, pytest.param(fish, marks=needs("fish")),
+                                   pytest.param(zsh, marks=needs("zsh"))])
 def test_completions_offer_what_there_is(shell):
     assert shell("seqpush", "") >= set(commands())
     assert set(commands()) >= {"push", "receive", "status"}
     for command in commands():
         assert shell("seqpush", command, "--") == options(SEQPUSH, command)
+    assert shell("seqpush", "journal", "") >= {"info", "verify", "dump"}
+    assert shell("seqpush", "bench", "--only", "") >= {"publish", "receive"}
     assert shell("seqpushd", "--") == options(SEQPUSHD)
     assert shell("seqpushd", "--set", "log/") == {key for key in keys() if key.startswith("log/")}
 
