@@ -8,6 +8,7 @@
 
 #define LOOK_EVERY 1000 //  ms
 #define MUCH_WORK 10000 //  pushes; what fewer leave is not worth the time
+#define LITTLE_WORK 500 //  pushes a second
 #define FEEDS 4 //  in the time after which the manager gives up
 
 void watch_init(watch_t *self)
@@ -48,14 +49,14 @@ static void s_feed(watch_t *self, broker_t *broker)
     s_tell(self, silent);
 }
 
-//  The threads that allocate wait meanwhile, so it is done when they have nothing to do.
-static void s_trim_when_idle(watch_t *self, const broker_t *broker)
+//  The threads that allocate wait meanwhile, so it is done when they have little to do.
+static void s_trim_when_quiet(watch_t *self, const broker_t *broker)
 {
     uint64_t work = broker_work(broker);
-    if (work == self->work && work - self->trimmed_work >= MUCH_WORK) {
+    if (work - self->work < LITTLE_WORK && work - self->trimmed_work >= MUCH_WORK) {
         int64_t start = zclock_usecs();
         malloc_trim(0);
-        log_debug("idle: gave memory back in %" PRId64 " us", zclock_usecs() - start);
+        log_debug("quiet: gave memory back in %" PRId64 " us", zclock_usecs() - start);
         self->trimmed_work = work;
     }
     self->work = work;
@@ -71,6 +72,6 @@ void watch_turn(watch_t *self, broker_t *broker)
     if (now >= self->look_at) {
         self->look_at = now + LOOK_EVERY;
         log_sum_up();
-        s_trim_when_idle(self, broker);
+        s_trim_when_quiet(self, broker);
     }
 }

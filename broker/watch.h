@@ -1,6 +1,6 @@
 /*  watch.h - what the main thread does by the clock, whatever else it waits for
 
-    Every second it sums up what the log has left out. In the first second without work it gives the
+    Every second it sums up what the log has left out. In the first second with little work it gives the
     memory back that the load before has left, which the allocator would keep. And if the service manager asks for it
     (WATCHDOG_USEC), it tells the manager that the broker lives, as long as all actors answer. When one
     does not, the manager hears nothing, and ends the broker. Main thread.                        */
