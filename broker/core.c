@@ -110,5 +110,8 @@ uint64_t core_kept_bytes(const core_t *self)
 
 uint64_t core_kept(const core_t *self)
 {
-    return stats_get(&self->stats->held_messages) + stats_get(&self->stats->retained_messages);
+    uint64_t kept = 0;
+    for (const client_t *client = self->oldest; client; client = client->newer)
+        kept += client_kept(client) - client->flow->retained.notices;
+    return kept;
 }

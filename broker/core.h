@@ -267,7 +267,7 @@ uint64_t core_draining(const core_t *self);
 //  A receiver that has the handle of an endpoint set, or NULL. For closing them all at the end.
 receiver_t *core_any_endpoint(const core_t *self);
 
-//  Pushes that are kept, held or released.
+//  Pushes that are kept, held or released; notices and markers are not counted. Looks at all clients.
 uint64_t core_kept(const core_t *self);
 
 #endif

@@ -97,11 +97,12 @@ static outcome_t s_judge_stream(const core_t *self, const client_t *client, cons
 {
     if (push->epoch != client->epoch)
         return OUTCOME_EPOCH_MISMATCH;
+    //  No position can have it, so it could not be acknowledged.
+    if (seq > SEQ_MAX)
+        return OUTCOME_INVALID;
     if (push->numberless)
         return s_judge_numberless(self, client);
-    if (client->numbering == NUMBERED_BY_BROKER || (seq > SEQ_MAX && client->view.window == 0))
-        return OUTCOME_INVALID;
-    return OUTCOME_ACCEPTED;
+    return client->numbering == NUMBERED_BY_BROKER ? OUTCOME_INVALID : OUTCOME_ACCEPTED;
 }
 
 static outcome_t s_judge(core_t *self, client_t *client, const push_t *push, uint64_t seq,

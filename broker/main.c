@@ -170,6 +170,8 @@ static void s_read_again(const arguments_t *arguments, config_t *config, broker_
     else
         rule_set_release(&rules);
     log_info("SIGHUP: the configuration was read, changes that take effect: %u", taken);
+    if (arguments->verbose)
+        log_info("log/level stays debug, by -v");
     config_destroy(&fresh);
     s_set_log(arguments, config);
     broker_resize(broker, config->workers.count);

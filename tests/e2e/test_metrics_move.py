@@ -198,7 +198,8 @@ def test_full(broker):
         deaf.front.rcvhwm = 1
 
         def is_full():
-            deaf.send(push=wire.PushBatch(pushes=[push("x" * 64, 1 << 60)] * 1000))
+            for _ in range(10):
+                deaf.send(push=wire.PushBatch(pushes=[push("x" * 64, 1 << 60)] * 1000))
             return broker.metric("replies_total", result="full") >= 1
 
         wait_until(is_full, "a reply to be dropped")

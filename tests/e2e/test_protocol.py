@@ -38,7 +38,8 @@ OUTCOMES = {
     "held again": ([3], [3], [(0, "DUPLICATE", 1, 9, 0)]),
     "twice in a batch": ([], [1, 2, 1], [(2, "DUPLICATE", 3, 11, 0)]),
     "beyond the window": ([], [9, 1], [(0, "WINDOW_FULL", 1, 9, 0)]),
-    "far beyond the window": ([1], [2**64 - 1], [(0, "WINDOW_FULL", 2, 10, 0)]),
+    "far beyond the window": ([1], [2**63 - 1], [(0, "WINDOW_FULL", 2, 10, 0)]),
+    "beyond what a position can have": ([1], [2**63], [(0, "INVALID", 2, 10, 0)]),
     "refused in the middle": ([], [1, 10, 2], [(1, "WINDOW_FULL", 2, 10, 0)]),
 }
 
@@ -155,6 +156,24 @@ def test_a_bad_push_in_a_good_batch_is_invalid_by_itself(peer, encoded):
     good = [_field(1, push("a", seq).SerializeToString()) for seq in (1, 2)]
     peer.send_raw(_field(1, good[0] + _field(1, encoded) + good[1]) + b"\x78\x07")
     assert outcomes(peer.reply_to(7), 3) == ["ACCEPTED", "INVALID", "ACCEPTED"]
+
+
+@pytest.mark.parametrize("policy", ["strict", "deadline", "latest"])
+def test_a_stream_ends_where_no_position_can_be(start_broker, policy):
+    """A seq of 64 bits could not be acknowledged, so its receiver would never be done."""
+    last = 2**63 - 1
+    broker = start_broker(f"ordering/policy={policy}")
+    with Peer(broker) as peer, Receiver(broker) as receiver:
+        for client in ("theirs", "ours"):
+            peer.reset(client, 1, last)
+        reply = peer.push(push("theirs", last, epoch=1), push("theirs", last + 1, epoch=1), push("ours", 0, epoch=1),
+                          push("ours", 0, epoch=1), push("new", 2**64 - 1))
+        assert outcomes(reply, 5) == ["ACCEPTED", "INVALID", "ACCEPTED", "INVALID", "INVALID"]
+        receiver.attach("theirs", "ours")
+        receiver.take(2)
+        broker.wait_metric("queue_messages", 0, stage="retained")
+        peer.reset("theirs", 2)
+        assert outcomes(peer.push(push("theirs", 1, epoch=2)), 1) == ["ACCEPTED"]
 
 
 def test_a_client_is_numbered_by_its_publishers_or_by_the_broker(peer):

@@ -177,3 +177,14 @@ def test_a_peer_that_reads_late_has_its_replies_before_the_end(broker):
         assert wire.Reply.FromString(deaf.recv()).request_id == request_id
     assert broker.wait() == 0
     deaf.close()
+
+
+def test_what_is_no_push_does_not_count_as_one_undelivered(broker, peer):
+    """A gap notice and a marker wait for a receiver, too."""
+    peer.skip("a", 1, 2)
+    peer.reset("a", 1)
+    peer.push(push("b", 1), push("b", 3))
+    assert broker.metric("queue_messages", stage="retained") == 3
+    broker.signal(signal.SIGTERM)
+    assert broker.wait() == 0
+    assert broker.wait_for_line(STOPPED)[1] == "2"
