@@ -8,12 +8,15 @@
 static const client_flow_t s_no_flow;
 #define NO_FLOW ((client_flow_t *)&s_no_flow)
 
-client_t *client_new(const void *id, size_t id_size, const rule_t *rule)
+client_t *client_new(slab_t *slab, const void *id, size_t id_size, const rule_t *rule)
 {
     uint64_t first_seq = rule->settings.first_seq;
     size_t state = rule->policy->state_size;
-    client_t *self =
-        calloc(1, state ? client_state_offset(id_size) + state : offsetof(client_t, id) + id_size);
+    size_t size = offsetof(client_t, id) + id_size;
+    //  A state is aligned for anything if all records of the size are.
+    if (state)
+        size = (client_state_offset(id_size) + state + 15) & ~(size_t)15;
+    client_t *self = slab_take(slab, size);
     if (!self)
         return NULL;
     self->flow = NO_FLOW;
@@ -36,7 +39,7 @@ static void s_drop_flow(client_t *self)
     self->flow = NO_FLOW;
 }
 
-void client_destroy(client_t **self_p)
+void client_destroy(client_t **self_p, slab_t *slab)
 {
     client_t *self = *self_p;
     if (!self)
@@ -49,7 +52,7 @@ void client_destroy(client_t **self_p)
         frame_unref(retained_at(&flow->retained, i)->frame);
     s_drop_flow(self);
     free(self->gaps);
-    free(self);
+    slab_give(slab, self);
     *self_p = NULL;
 }
 

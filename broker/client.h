@@ -12,6 +12,7 @@
 #include "push.h"
 #include "retained.h"
 #include "rule.h"
+#include "slab.h"
 #include "timer.h"
 #include "window.h"
 
@@ -57,6 +58,7 @@ typedef struct {
     struct client *ready_previous, *ready_next; //  those that have something to send
     struct client *waits_before, *waits_after; //  those with unacknowledged entries
     int64_t waits_since; //  ns, when it began to wait for an ack; 0: it does not
+    int64_t repair_at; //  ns, when the present hole is asked for next; INT64_MAX: never
 } client_flow_t;
 
 typedef struct client {
@@ -64,7 +66,6 @@ typedef struct client {
     client_gaps_t *gaps; //  NULL: none yet
     struct client *previous, *next; //  the receiver's clients
     struct client *older, *newer; //  all clients, by `listed`
-    int64_t repair_at; //  ns, when the present hole is asked for next; INT64_MAX: never
     uint32_t listed; //  `active` when it was put there
     uint32_t refused_in; //  batch in which a numberless push was refused
     uint32_t retry_at; //  client_ms, when the last refusal said to come again
@@ -100,12 +101,12 @@ typedef struct client {
     uint8_t id[]; //  then the policy's record
 } client_t;
 
-//  Makes a client that expects the first seq of its rule, which outlives it, in epoch 0. NULL: no
-//  memory.
-client_t *client_new(const void *id, size_t id_size, const rule_t *rule);
+//  Makes a client that expects the first seq of its rule, which outlives it as the slab does, in epoch 0.
+//  NULL: no memory.
+client_t *client_new(slab_t *slab, const void *id, size_t id_size, const rule_t *rule);
 
 //  Frees the client and what it keeps. It must be in no list any more.
-void client_destroy(client_t **self_p);
+void client_destroy(client_t **self_p, slab_t *slab);
 
 //  Gives the client a flow of its own, if it has none. False: no memory.
 bool client_flows(client_t *self);

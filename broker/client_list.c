@@ -39,10 +39,10 @@ static void s_unlist(core_t *self, client_t *client)
         self->newest = client->older;
 }
 
-static void s_destroy(client_t *client)
+static void s_destroy(core_t *self, client_t *client)
 {
     rule_drop(client->rule);
-    client_destroy(&client);
+    client_destroy(&client, &self->slab);
 }
 
 static void s_drop_client(core_t *self, client_t *client)
@@ -56,7 +56,7 @@ static void s_drop_client(core_t *self, client_t *client)
     change_forget(self, client);
     uint64_t hash = request_hash(self->settings.key, client->id, client->id_size);
     client_table_remove(&self->clients, hash, client);
-    s_destroy(client);
+    s_destroy(self, client);
     stats_set(&self->stats->clients, self->clients.count);
     stats_add(&self->stats->clients_evicted, 1);
 }
@@ -96,9 +96,9 @@ static client_t *s_make_client(core_t *self, const void *id, size_t id_size, uin
             return NULL;
         s_drop_client(self, idlest);
     }
-    client_t *client = client_new(id, id_size, client_list_rule(self, id, id_size));
+    client_t *client = client_new(&self->slab, id, id_size, client_list_rule(self, id, id_size));
     if (!client || !client_table_add(&self->clients, hash, client)) {
-        client_destroy(&client);
+        client_destroy(&client, &self->slab);
         return NULL;
     }
     rule_keep(client->rule);
@@ -138,7 +138,7 @@ void client_list_fini(core_t *self)
     while (self->oldest) {
         client_t *client = self->oldest;
         s_unlist(self, client);
-        s_destroy(client);
+        s_destroy(self, client);
     }
     client_table_fini(&self->clients);
 }

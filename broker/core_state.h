@@ -44,6 +44,7 @@ struct core {
 
     rule_set_t *rules; //  of the clients that will come
     client_table_t clients;
+    slab_t slab; //  that they lie in
     client_t *oldest, *newest; //  all clients, by when they were listed
     uint64_t kept_bytes; //  of all clients
     uint32_t batch; //  number of the present one

@@ -161,9 +161,9 @@ static void s_fill_policy(const client_t *client, int64_t now, explain_client_t 
 static void s_fill_publishers(const core_t *core, const client_t *client, int64_t now,
                               explain_client_t *filled)
 {
-    bool asked = client->view.hole_since && client->repair_at != INT64_MAX;
+    bool asked = client->view.hole_since && client->flow->repair_at != INT64_MAX;
     filled->repairs = client->view.hole_since ? client->repairs : 0;
-    filled->repair_in = asked ? client->repair_at - now : INT64_MAX;
+    filled->repair_in = asked ? client->flow->repair_at - now : INT64_MAX;
     for (int i = 0; i < 2 && client->publishers[i]; i++)
         filled->publishers[i] = repair_peer(core, client->publishers[i]);
 }

@@ -29,7 +29,7 @@ static int64_t s_usual(const core_t *self, int64_t now)
 void repair_filled(core_t *self, const client_t *client, int64_t now)
 {
     int64_t lasted = now - client->view.hole_since;
-    if (client->repair_at == INT64_MAX || lasted < s_usual(self, now))
+    if (client->flow->repair_at == INT64_MAX || lasted < s_usual(self, now))
         return;
     self->hole_longest = lasted;
     self->hole_longest_at = now;
@@ -46,8 +46,12 @@ static int64_t s_delay(const core_t *self, const client_t *client, int64_t now)
 void repair_begin(const core_t *self, client_t *client, int64_t now)
 {
     int64_t delay = s_delay(self, client, now);
+    //  Without memory what lies behind the hole cannot be held either, and there is none.
+    if (!client_flows(client))
+        return;
     client->repairs = 0;
-    client->repair_at = delay && s_has_begun(client) ? client->view.hole_since + delay : INT64_MAX;
+    client->flow->repair_at =
+        delay && s_has_begun(client) ? client->view.hole_since + delay : INT64_MAX;
 }
 
 //  The last seq of the hole at the head of the line.
@@ -90,9 +94,9 @@ int64_t repair_look(core_t *self, client_t *client, int64_t now)
 {
     if (!client->view.hole_since)
         return INT64_MAX;
-    if (now >= client->repair_at) {
+    if (now >= client->flow->repair_at) {
         s_ask(self, client);
-        client->repair_at = now + s_wait(self, client, now);
+        client->flow->repair_at = now + s_wait(self, client, now);
     }
-    return client->repair_at;
+    return client->flow->repair_at;
 }

@@ -11,12 +11,14 @@
 
 #define CLIENTS 2000
 
+static slab_t s_slab;
+
 static client_t *s_client(unsigned number)
 {
     char id[16];
     int size = snprintf(id, sizeof id, "%u", number);
     static const rule_t rule = {"*", &policy_strict, {.window = 8, .first_seq = 1}};
-    client_t *client = client_new(id, (size_t)size, &rule);
+    client_t *client = client_new(&s_slab, id, (size_t)size, &rule);
     assert_non_null(client);
     return client;
 }
@@ -48,7 +50,7 @@ static void equal_hashes_are_told_apart_by_id(void **state)
         assert_null(s_find(&table, i, 7));
         for (unsigned k = i + 1; k < 50; k++)
             assert_ptr_equal(s_find(&table, k, 7), clients[k]);
-        client_destroy(&clients[i]);
+        client_destroy(&clients[i], &s_slab);
     }
     assert_int_equal(table.count, 0);
     client_table_fini(&table);
@@ -73,7 +75,7 @@ static void s_compare_with_list(uint64_t spread)
             count++;
         } else if (list[i]) {
             client_table_remove(&table, hash, list[i]);
-            client_destroy(&list[i]);
+            client_destroy(&list[i], &s_slab);
             count--;
         }
         assert_int_equal(table.count, count);
@@ -81,7 +83,7 @@ static void s_compare_with_list(uint64_t spread)
     for (unsigned i = 0; i < CLIENTS; i++)
         assert_ptr_equal(s_find(&table, i, UINT64_MAX - i % spread), list[i]);
     for (unsigned i = 0; i < CLIENTS; i++)
-        client_destroy(&list[i]);
+        client_destroy(&list[i], &s_slab);
     client_table_fini(&table);
 }
 
