@@ -59,9 +59,9 @@ static bool s_is_full(const slab_region_t *region)
     return !region->given && region->cut + region->size > REGION;
 }
 
-static slab_region_t *s_region_of(const void *record)
+static slab_region_t *s_region_of(void *record)
 {
-    return (slab_region_t *)((uintptr_t)record & ~(uintptr_t)(REGION - 1));
+    return (void *)((uint8_t *)record - (uintptr_t)record % REGION);
 }
 
 //  Maps twice as much, and gives back what is not aligned.
