@@ -7,6 +7,9 @@ import zmq
 from harness import DEADLINE, SANITIZED, wait_until
 from peers import Peer, Receiver, outcomes, push
 
+# Honest receivers say nothing while the others are busy.
+pytestmark = pytest.mark.settings("delivery/receiver_timeout=600000")
+
 SEED = 4711
 MIB = 1024 * 1024
 

@@ -4,6 +4,9 @@ import wire
 import zmq
 from peers import Peer, Receiver, outcomes, position, push
 
+# A Repair would come between.
+pytestmark = pytest.mark.settings("ordering/repair_delay=0")
+
 CONFIRM = {"confirm": wire.CONFIRM_DELIVERED}
 
 
