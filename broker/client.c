@@ -61,9 +61,11 @@ bool client_flows(client_t *self)
     if (self->flow != NO_FLOW)
         return true;
     client_flow_t *flow = calloc(1, sizeof *flow);
-    if (flow)
-        self->flow = flow;
-    return flow;
+    if (!flow)
+        return false;
+    flow->repair_at = INT64_MAX;
+    self->flow = flow;
+    return true;
 }
 
 void client_rest(client_t *self)

@@ -97,6 +97,10 @@ static explain_state_t s_receiver_state(const receiver_t *receiver, int64_t now,
 int64_t explain_unacked_since(const receiver_t *receiver, int64_t now)
 {
     int64_t since;
+    //  The first that is ready may be one that nobody acknowledges.
+    if (!receiver->waiting_first && receiver->ready_first &&
+        delivery_is_unacked(receiver->ready_first))
+        return INT64_MAX;
     bool unacked = s_receiver_state(receiver, now, &since) == EXPLAIN_UNACKNOWLEDGED;
     return unacked ? since : INT64_MAX;
 }

@@ -11,7 +11,7 @@
 #define SWEEP_EVERY 1000000000LL //  ns
 #define PUBLISHES_FOR 10000000000LL //  ns without a push until a peer is no publisher any more
 #define FORGET_AFTER 120000000000LL //  ns without a word until a peer is forgotten
-#define FORGET_GONE_AFTER 5000000000LL //  the same where its connection has ended
+#define FORGET_GONE_AFTER 5000000000LL //  ns since its connection has ended
 #define FINISH_WITHIN 100000000LL //  ns for which the end reads requests, if they go on coming
 #define FINISH_QUIET 10 //  ms without a request after which none is on its way
 
@@ -145,12 +145,16 @@ bool front_is_connected(const front_t *self, const peer_t *peer)
 }
 
 //  What is on its way may still be answered, and a peer that comes back soon is the one that it was.
-static bool s_may_forget(const front_t *self, const peer_t *peer, int64_t now)
+static bool s_may_forget(const front_t *self, peer_t *peer, int64_t now)
 {
-    int64_t silent = now - peer->heard_at;
-    if (peer->undecided || peer->owed || silent <= FORGET_GONE_AFTER)
+    if (front_is_connected(self, peer))
+        peer->gone_at = 0;
+    else if (!peer->gone_at)
+        peer->gone_at = now;
+    if (peer->undecided || peer->owed)
         return false;
-    return silent > FORGET_AFTER || !front_is_connected(self, peer);
+    return now - peer->heard_at > FORGET_AFTER ||
+           (peer->gone_at && now - peer->gone_at > FORGET_GONE_AFTER);
 }
 
 void front_sweep(front_t *self, int64_t now)

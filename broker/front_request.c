@@ -247,12 +247,15 @@ static peer_t *s_sender(front_t *self, zmq_msg_t *route, zmq_msg_t *payload, int
     return peer;
 }
 
-//  Finds out on which connection the peer is heard.
+//  Finds out on which connection the peer is heard. Only with keys may it have come back on another one while
+//  the one before is there.
 static void s_locate(front_t *self, peer_t *peer, const zmq_msg_t *payload)
 {
-    if (front_is_connected(self, peer))
+    bool moves = self->settings.access && zmq_msg_get(payload, ZMQ_SRCFD) != peer->descriptor;
+    if (!moves && front_is_connected(self, peer))
         return;
     door_look(self->door);
+    peer->gone_at = 0;
     peer->descriptor = zmq_msg_get(payload, ZMQ_SRCFD);
     peer->connection = door_connection(self->door, peer->descriptor);
 }

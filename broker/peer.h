@@ -29,6 +29,7 @@ typedef struct peer {
     reply_ack_t ack; //  that PushAck
     struct peer *next_owed;
     int64_t heard_at;
+    int64_t gone_at; //  when its connection was seen to have ended; 0: it is there
     int64_t pushed_at; //  0: never
     int64_t full_at; //  when it may push a second's worth at once; see allowance.h
     int64_t repairs_since; //  when the present second of Repairs began

@@ -42,8 +42,8 @@ static named_t *s_read(char **operands, size_t count, bool base64)
 
 static void s_report(const tool_t *tool, const named_t *named, int result)
 {
-    char receiver[TOOL_ID_TEXT];
-    tool_id_show(receiver, named->ids[0].bytes, named->ids[0].size);
+    char text[TOOL_ID_TEXT];
+    const char *receiver = tool_id_show(text, named->ids[0].bytes, named->ids[0].size);
     if (result == -ENOENT)
         tool_say("%s is not attached, or has none of these clients by name: seqpush explain CLIENT "
                  "tells who has one",

@@ -93,9 +93,9 @@ const char *tool_id_show(char text[TOOL_ID_TEXT], const void *id, size_t size)
 {
     json_t *object = json_object();
     tool_set_bytes(object, "id", id, size);
-    tool_id_text(text, object, "id");
+    const char *shown = tool_id_text(text, object, "id");
     json_decref(object);
-    return text;
+    return shown;
 }
 
 const char *tool_id_text(char text[TOOL_ID_TEXT], const json_t *object, const char *name)

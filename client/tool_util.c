@@ -83,8 +83,9 @@ void tool_complain(uint64_t *count, const char *format, ...)
 
 void tool_print_json(FILE *out, json_t *object)
 {
-    if (!object || json_dumpf(object, out, JSON_COMPACT | JSON_REAL_PRECISION(9)) != 0)
+    if (!object)
         abort();
+    json_dumpf(object, out, JSON_COMPACT | JSON_REAL_PRECISION(9));
     fputc('\n', out);
     json_decref(object);
 }
